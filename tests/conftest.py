@@ -1,0 +1,23 @@
+"""What every test stands on: one thread, and shapes checked at every call.
+
+Importing `accord` goes through jaxtyping and beartype here, so an annotation such as `Float[Tensor, "query member"]`
+that does not hold fails the test that met it. Warnings are errors (pyproject.toml lists the exceptions with reasons).
+"""
+
+import os
+
+# Before torch is imported: a test machine has few cores, and results must not depend on how many.
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[name] = "1"
+
+import torch
+from hypothesis import HealthCheck, settings
+from jaxtyping import install_import_hook
+
+torch.set_num_threads(1)
+
+# No deadlines: the first call of a function pays for beartype's checks, and no test is timed.
+settings.register_profile("accord", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("accord")
+
+install_import_hook("accord", "beartype.beartype")
