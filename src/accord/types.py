@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -268,12 +268,17 @@ class Evidence:
 
 @dataclass(frozen=True, eq=False)
 class StepBatch:
-    """Sequences of steps to be scored. `serial` numbers each step of the run (for the sealed truth; -1: none)."""
+    """Sequences of steps to be scored.
+
+    `serial` numbers each step of the run (what the sealed truth is looked up by); `ended` marks the last step of an
+    episode, after which a reward that reads history starts afresh.
+    """
 
     observation: Float[Tensor, "batch time observation"]
     action: Float[Tensor, "batch time action"]
     valid: Bool[Tensor, "batch time"]
     serial: Int[Tensor, "batch time"] | None = None
+    ended: Bool[Tensor, "batch time"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -352,13 +357,15 @@ class Transition:
     """One step of N environments.
 
     `observation` is what to act on next (after a reset where an episode ended); `final` is what the step led to
-    (equal to `observation` elsewhere): bootstrap from `final`, never across the reset.
+    (equal to `observation` elsewhere): bootstrap from `final`, never across the reset. `real` is False where an
+    environment spent the call on resetting itself: no step was taken there, nothing may be learned from it.
     """
 
     observation: Float32[np.ndarray, "env observation"]
     final: Float32[np.ndarray, "env observation"]
     terminated: Bool[np.ndarray, "env"]
     truncated: Bool[np.ndarray, "env"]
+    real: Bool[np.ndarray, "env"]
     serial: Int[np.ndarray, "env"]
 
 
@@ -423,5 +430,3 @@ class Sink(Protocol):
     def write(self, record: Mapping[str, object]) -> None: ...
     def close(self) -> None: ...
 
-
-Batches = Iterator[StepBatch]

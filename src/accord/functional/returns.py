@@ -1,0 +1,31 @@
+"""Returns and advantages. Time runs along the first axis; `_t` is this step, `_tp1` the next."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+def generalised_advantage(
+    reward_t: Float[Tensor, "time env"],
+    value_t: Float[Tensor, "time env"],
+    value_tp1: Float[Tensor, "time env"],
+    discount_t: Float[Tensor, "time env"],
+    ended_t: Bool[Tensor, "time env"],
+    lambda_: float,
+) -> Float[Tensor, "time env"]:
+    """A_t = delta_t + discount_t lambda (1 - ended_t) A_tp1, with delta_t = r_t + discount_t V_tp1 - V_t.
+
+    `discount_t` is gamma, and 0 where the task terminated. `value_tp1` is the value of what the step led to, also
+    where a time limit cut the episode: `ended_t` (terminated or cut) only stops the sum, so truncation is
+    bootstrapped exactly. Source: Schulman et al., arXiv:1506.02438, equations 11 to 16.
+    """
+    delta_t = reward_t + discount_t * value_tp1 - value_t
+    carry_t = discount_t * lambda_ * (~ended_t)
+    advantage_t = torch.empty_like(delta_t)
+    carried = torch.zeros_like(delta_t[0])
+    for t in range(delta_t.shape[0] - 1, -1, -1):
+        carried = delta_t[t] + carry_t[t] * carried
+        advantage_t[t] = carried
+    return advantage_t

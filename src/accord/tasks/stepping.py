@@ -1,0 +1,106 @@
+"""Two ways to step N copies of an environment, with one face: a true vector environment, or a plain loop.
+
+Gymnasium 1.x lets a vector environment reset itself in the next call (NEXT_STEP) or in the same one (SAME_STEP).
+Either way no transition across a reset leaves this file: a call that only resets is marked `real = False`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from jaxtyping import Bool, Float32
+
+from accord.types import ActionSpec
+
+Stepped = tuple[
+    Float32[np.ndarray, "env observation"],  # to act on next
+    Float32[np.ndarray, "env observation"],  # what the step led to
+    Float32[np.ndarray, "env"],  # reward
+    Bool[np.ndarray, "env"],  # terminated
+    Bool[np.ndarray, "env"],  # truncated
+    Bool[np.ndarray, "env"],  # real
+]
+
+
+class Stepper(Protocol):
+    """N copies of one environment."""
+
+    def reset(self, seed: int) -> Float32[np.ndarray, "env observation"]: ...
+    def step(self, action: np.ndarray) -> Stepped: ...
+
+
+class Vectorised:
+    """A vector environment of Gymnasium's."""
+
+    def __init__(self, env: VectorEnv, action: ActionSpec) -> None:
+        self._env = env
+        self._dtype = np.int64 if action.discrete else np.float32
+        self._same_step = env.metadata.get("autoreset_mode") == AutoresetMode.SAME_STEP
+        self._resetting = np.zeros(env.num_envs, bool)
+
+    def reset(self, seed: int) -> Float32[np.ndarray, "env observation"]:
+        """Every copy anew; each has its own stream of random numbers, all from this seed."""
+        observation, _ = self._env.reset(seed=seed)
+        self._resetting = np.zeros(self._env.num_envs, bool)
+        return observation.astype(np.float32, copy=False)
+
+    def step(self, action: np.ndarray) -> Stepped:
+        """One call of the vector environment."""
+        observation, reward, terminated, truncated, info = self._env.step(action.astype(self._dtype, copy=False))
+        observation = observation.astype(np.float32, copy=False)
+        reward = reward.astype(np.float32, copy=False)
+        truncated = truncated & ~terminated
+        ended = terminated | truncated
+        if self._same_step:
+            final = observation
+            if ended.any():
+                final = observation.copy()
+                final[ended] = np.stack(list(info["final_obs"][ended]))
+            return observation, final, reward, terminated, truncated, np.ones_like(ended)
+        real = ~self._resetting
+        self._resetting = ended
+        return observation, observation, reward, terminated, truncated, real
+
+
+class Loop:
+    """Environments without a vectorised form, one after another; an ended episode is reset in the same call."""
+
+    def __init__(self, envs: list[gymnasium.Env], action: ActionSpec) -> None:
+        self._envs = envs
+        self._discrete = action.discrete
+        space = envs[0].observation_space
+        self._space = None if isinstance(space, spaces.Box) else space
+        self._size = spaces.flatdim(space)
+        self._rng = np.random.default_rng(0)
+
+    def reset(self, seed: int) -> Float32[np.ndarray, "env observation"]:
+        """Every copy anew; copy i gets the i-th seed drawn from this one."""
+        seeds = np.random.default_rng(seed).integers(2**31, size=len(self._envs))
+        return np.stack([self._row(env.reset(seed=int(s))[0]) for env, s in zip(self._envs, seeds, strict=True)])
+
+    def step(self, action: np.ndarray) -> Stepped:
+        """One step of each copy."""
+        n = len(self._envs)
+        observation = np.empty((n, self._size), np.float32)
+        reward = np.empty(n, np.float32)
+        terminated, truncated = np.zeros(n, bool), np.zeros(n, bool)
+        final = observation
+        actions = action.tolist() if self._discrete else action
+        for i, env in enumerate(self._envs):
+            row, reward[i], terminated[i], truncated[i], _ = env.step(actions[i])
+            observation[i] = self._row(row)
+        ended = terminated | truncated
+        if ended.any():
+            final = observation.copy()
+            for i in np.flatnonzero(ended):
+                observation[i] = self._row(self._envs[i].reset()[0])
+        return observation, final, reward, terminated, truncated & ~terminated, np.ones(n, bool)
+
+    def _row(self, observation: object) -> Float32[np.ndarray, "observation"]:
+        if self._space is not None:
+            observation = spaces.flatten(self._space, observation)
+        return np.asarray(observation, np.float32)
