@@ -44,7 +44,7 @@ def seen(value: float, total: float | None = None, prompt: str = "") -> Seen:
     return Seen(value, value if total is None else total, 1, 1.0, prompt)
 
 
-def say(query: Query, values: dict[str, Seen], traits: Traits = Traits(), seed: int = 0, **options):
+def say(query: Query, values: dict[str, Seen], traits: Traits = FLAWS["oracle"], seed: int = 0, **options):
     shown = options.pop("shown", tuple(range(len(query.segments))))
     library = options.pop("library", ())
     scale = options.pop("scale", SCALE)

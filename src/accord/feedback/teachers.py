@@ -20,8 +20,8 @@ Other kinds, all from one noisy value per segment: `rank` adds Gumbel noise / be
 and `approve` add logistic noise / beta and place the mean over valid steps between `low` and `high`; `demonstrate`
 draws up to 16 known segments of the same prompt (the library given to the teacher, else all that queries have named)
 and gives the best; `correct` gives the best of the offered ones (`segments[1:]`), else of such a draw, and skips where
-none is better than what it corrects. Only `compare` and `rank` skip what is too poor. A turned answer is its mirror image: the reverse order, the opposite level, the
-worst segment.
+none is better than what it corrects. Only `compare` and `rank` skip what is too poor. A turned answer is its mirror
+image: the reverse order, the opposite level, the worst segment.
 
 An answer depends on the seed, the teacher's name, the query, its place among all queries (drift alone) and the
 segments named up to its round (thresholds alone): not on when or in which batch it was asked.
