@@ -1,0 +1,205 @@
+"""Annotators as parameters: what each kind of answer says about the values of segments, given who gave it.
+
+For every part of the evidence and every annotator k: a slope `beta_k` (their geometric mean is 1, so that the reward's
+own scale is identified), a side bias, a skill `1 - eps_k`, what is answered in the rest of the cases, and thresholds.
+Each is a pooled value plus a deviation with a normal prior, so an annotator of few answers falls back to the pooled one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from accord.functional import likelihood
+from accord.types import Approvals, Comparisons, Demonstrations, EvidencePart, Kind, Rankings, Ratings
+
+MEAN_VALUED = ("rate", "approve")  # "how well": the mean over valid steps; all else asks for the sum
+
+
+@dataclass(frozen=True, eq=False)
+class Questions:
+    """A part of the evidence in one form for every kind. `items` pads with -1."""
+
+    kind: Kind
+    levels: int
+    items: Int[Tensor, "query place"]
+    outcome: Int[Tensor, "query"]
+    annotator: Int[Tensor, "query"]
+    log_weight: Float[Tensor, "query place"] | None = None
+
+    @property
+    def name(self) -> str:
+        """`compare2`, `rate5`, `rank`: how parameters of this part are called."""
+        return f"{self.kind}{self.levels}" if self.levels else self.kind
+
+
+def questions(part: EvidencePart) -> Questions:
+    """Evidence as it is packed, in the common form."""
+    who = torch.as_tensor(np.asarray(part.annotator), dtype=torch.int64)
+    none = torch.zeros_like(who)
+
+    def table(*columns: np.ndarray) -> Tensor:
+        return torch.as_tensor(np.column_stack(columns), dtype=torch.int64)
+
+    match part:
+        case Comparisons():
+            level = torch.as_tensor(np.asarray(part.level), dtype=torch.int64)
+            return Questions(part.kind, part.levels, table(part.first, part.second), level, who)
+        case Rankings():
+            return Questions("rank", 0, table(part.items), none, who)
+        case Ratings():
+            level = torch.as_tensor(np.asarray(part.level), dtype=torch.int64)
+            return Questions("rate", part.levels, table(part.item), level, who)
+        case Approvals():
+            approved = torch.as_tensor(np.asarray(part.approved), dtype=torch.int64)
+            return Questions("approve", 0, table(part.item), approved, who)
+        case Demonstrations():
+            weight = torch.as_tensor(np.asarray(part.log_weight), dtype=torch.float32)
+            padded = F.pad(weight, (1, 0)).nan_to_num(0.0, posinf=0.0, neginf=0.0)
+            return Questions("demonstrate", 0, table(part.chosen, part.against), none, who, padded)
+
+
+@dataclass(frozen=True)
+class Prior:
+    """A normal prior on every entry of one array of parameters."""
+
+    shape: tuple[int, ...]
+    centre: float | tuple[float, ...]
+    sd: float
+
+
+# Spreads between annotators. On the logit scale 1.5 reaches from a skill of 0.9 to 0.32 and 0.99 within one and a half
+# deviations, which spans the annotators of crowd studies; slopes differ by a factor of e^0.5 or so.
+SKILL, SKILL_SD, SKILL_SPREAD = 2.2, 1.0, 1.5
+SLOPE_SPREAD, SIDE_SPREAD, NOISE_SPREAD, CUT_SPREAD = 0.5, 0.5, 1.0, 0.5
+
+
+def priors(part: Questions, annotators: int, anchor: bool) -> dict[str, Prior]:
+    """The parameters of one part. The anchor's slopes set the unit of the reward; other kinds have a scale of their own."""
+    found = {
+        "slope": Prior((annotators,), 0.0, SLOPE_SPREAD),
+        "skill_mean": Prior((1,), SKILL, SKILL_SD),
+        "skill": Prior((annotators,), 0.0, SKILL_SPREAD),
+    }
+    if not anchor:
+        found["scale"] = Prior((1,), 0.0, 1.0)
+    if part.kind in ("compare", "correct"):
+        found["side"] = Prior((annotators,), 0.0, SIDE_SPREAD)
+        found["noise"] = Prior((annotators, part.levels), 0.0, NOISE_SPREAD)
+        half = (part.levels - 1) // 2
+        if half:
+            found["gaps"] = Prior((half,), 0.0, 1.0)
+    if part.kind == "approve":
+        found["cut_mean"] = Prior((1,), 0.0, 3.0)
+        found["cut"] = Prior((annotators,), 0.0, 1.0)
+    if part.kind == "rate":
+        gap = math.log(4.0 / part.levels)  # levels spread over about four units of the logistic
+        cuts = (-2.0 * (part.levels - 2) / part.levels, *[gap] * (part.levels - 2))
+        found["cut_mean"] = Prior((part.levels - 1,), cuts, 1.5)
+        found["cut"] = Prior((annotators, part.levels - 1), 0.0, CUT_SPREAD)
+    return found
+
+
+class Layout:
+    """Where each array of parameters lies in one flat vector, and the prior of every entry of it."""
+
+    def __init__(self, parts: tuple[Questions, ...], annotators: int) -> None:
+        anchor = max(range(len(parts)), key=lambda p: len(parts[p].annotator)) if parts else 0
+        self.entries: list[tuple[str, int, Prior]] = []
+        self.size = 0
+        for number, part in enumerate(parts):
+            for name, prior in priors(part, annotators, number == anchor).items():
+                self.entries.append((f"{part.name}/{name}", self.size, prior))
+                self.size += math.prod(prior.shape)
+
+    def vectors(self) -> tuple[Float[Tensor, "parameter"], Float[Tensor, "parameter"]]:
+        """Prior mean and prior precision of every parameter."""
+        centre, precision = torch.zeros(self.size), torch.zeros(self.size)
+        for _, at, prior in self.entries:
+            end = at + math.prod(prior.shape)
+            precision[at:end] = prior.sd**-2
+            row = torch.as_tensor(prior.centre, dtype=torch.float32)
+            centre[at:end] = row.expand(prior.shape).reshape(-1)
+        return centre, precision
+
+    def views(self, flat: Float[Tensor, "member parameter"]) -> dict[str, Tensor]:
+        """Every array by name, with its member axis first."""
+        return {
+            name: flat[:, at : at + math.prod(prior.shape)].view(-1, *prior.shape) for name, at, prior in self.entries
+        }
+
+
+def log_slopes(part: Questions, parameters: Mapping[str, Tensor]) -> Float[Tensor, "member annotator"]:
+    """`log beta_k`, of mean 0 over annotators, plus the scale of the kind where it is not the anchor."""
+    deviation = parameters[f"{part.name}/slope"]
+    scale = parameters.get(f"{part.name}/scale")
+    centred = deviation - deviation.mean(1, keepdim=True)
+    return centred if scale is None else centred + scale
+
+
+def skill_logits(part: Questions, parameters: Mapping[str, Tensor]) -> Float[Tensor, "member annotator"]:
+    """`logit(1 - eps_k)`: the pooled value plus the annotator's own deviation."""
+    return parameters[f"{part.name}/skill_mean"] + parameters[f"{part.name}/skill"]
+
+
+def log_likelihood(
+    part: Questions,
+    parameters: Mapping[str, Tensor],
+    values: Float[Tensor, "member query place"],
+    valid: Bool[Tensor, "member query place"],
+    query: Int[Tensor, "member query"],
+) -> Float[Tensor, "member query"]:
+    """The log-likelihood of the answers numbered `query`, given the values of their segments under each member."""
+    who, outcome = part.annotator[query], part.outcome[query]
+    log_slope = log_slopes(part, parameters).gather(1, who)
+    skill = skill_logits(part, parameters).gather(1, who)
+    model, noise = _model(part, parameters, values, valid, query, who, outcome, log_slope)
+    return likelihood.log_mixture(model, skill, noise)
+
+
+def _model(
+    part: Questions,
+    parameters: Mapping[str, Tensor],
+    values: Float[Tensor, "member query place"],
+    valid: Bool[Tensor, "member query place"],
+    query: Int[Tensor, "member query"],
+    who: Int[Tensor, "member query"],
+    outcome: Int[Tensor, "member query"],
+    log_slope: Float[Tensor, "member query"],
+) -> tuple[Float[Tensor, "member query"], Float[Tensor, "member query"]]:
+    """The kind's own log-likelihood, and that of an annotator who is not attending."""
+
+    def own(name: str) -> Tensor:
+        array = parameters[f"{part.name}/{name}"]
+        rows = torch.arange(len(array)).unsqueeze(1)
+        return array[rows, who]
+
+    match part.kind:
+        case "compare" | "correct":
+            gaps = parameters.get(f"{part.name}/gaps")
+            gaps = values.new_zeros((len(values), 0)) if gaps is None else gaps
+            cuts = likelihood.symmetric_cuts(gaps, part.levels).unsqueeze(1).expand(-1, who.shape[1], -1)
+            model = likelihood.compare(values[..., 0], values[..., 1], outcome, cuts, log_slope, own("side"))
+            return model, own("noise").log_softmax(-1).gather(-1, outcome.unsqueeze(-1)).squeeze(-1)
+        case "rank":
+            return likelihood.plackett_luce(values, valid, log_slope), likelihood.log_uniform_order(valid)
+        case "rate":
+            knots = parameters[f"{part.name}/cut_mean"].unsqueeze(1) + own("cut")
+            cuts = likelihood.ordered_cuts(knots[..., 0], knots[..., 1:])
+            model = likelihood.rate(values[..., 0], outcome, cuts, log_slope)
+            return model, torch.full_like(model, -math.log(part.levels))
+        case "approve":
+            threshold = parameters[f"{part.name}/cut_mean"] + own("cut")
+            model = likelihood.approve(values[..., 0], outcome, threshold, log_slope)
+            return model, torch.full_like(model, -math.log(2.0))
+        case "demonstrate":
+            assert part.log_weight is not None
+            model = likelihood.demonstrate(values, valid, part.log_weight[query], log_slope)
+            return model, -valid.sum(-1).to(values.dtype).log()

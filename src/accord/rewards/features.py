@@ -1,0 +1,116 @@
+"""Segments as numbers: what a reward net reads.
+
+Control: the observation, scaled by a mean and a deviation that are frozen with the reward and then clipped, beside the
+action. Replies and images: one step whose observation is the vector that an injected encoder gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32
+from torch import Tensor
+
+from accord.types import InputError, NotFinite, Segment, Steps
+
+Encoder = Callable[[Sequence[Segment]], np.ndarray]  # segments -> [segment, feature]
+CLIP = 10.0  # deviations; the usual limit of observation normalisation in control
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """Segments padded to one length, in their own units. Steps that are not valid are 0."""
+
+    observation: Float32[np.ndarray, "segment time observation"]
+    action: Float32[np.ndarray, "segment time action"]
+    valid: Bool[np.ndarray, "segment time"]
+
+
+@dataclass(frozen=True, eq=False)
+class Scaler:
+    """`(x - mean) / sd` of observation beside action, clipped to +-10. A one-hot action passes unchanged."""
+
+    mean: Float[Tensor, "feature"]
+    sd: Float[Tensor, "feature"]
+
+    def __call__(
+        self, observation: Float[Tensor, "batch time observation"], action: Float[Tensor, "batch time action"]
+    ) -> Float[Tensor, "batch time feature"]:
+        x = torch.cat([observation, action], -1).to(torch.float32)
+        return ((x - self.mean) / self.sd).clamp_(-CLIP, CLIP)
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Scaled rows; a step that is not valid is all zeros, and worth 0 whatever a net says of it."""
+
+    x: Float[Tensor, "segment time feature"]
+    valid: Bool[Tensor, "segment time"]
+
+    @property
+    def lengths(self) -> Float[Tensor, "segment"]:
+        """Valid steps of each segment, at least 1."""
+        return self.valid.sum(1).clamp_min(1).to(torch.float32)
+
+
+def read(segments: Sequence[Segment], encode: Encoder | None = None) -> Raw:
+    """Segments of one sort as arrays. Raises InputError for a mixture or a missing encoder, NotFinite for a NaN."""
+    steps = [segment for segment in segments if isinstance(segment, Steps)]
+    if steps and len(steps) < len(segments):
+        raise InputError(
+            f"{len(steps)} of {len(segments)} segments are control steps: fit one sort of segment at a time."
+        )
+    raw = _steps(steps) if steps else _encoded(segments, encode)
+    for name, array in (("observation", raw.observation), ("action", raw.action)):
+        bad = np.flatnonzero(~np.isfinite(array).all((1, 2)))
+        if len(bad):
+            raise NotFinite(f"reward features: the {name} of segment {bad[0]} is not finite.")
+    return raw
+
+
+def _steps(segments: Sequence[Steps]) -> Raw:
+    time = max(len(segment.valid) for segment in segments)
+    shape = (len(segments), time)
+    observation = np.zeros((*shape, segments[0].observation.shape[1]), np.float32)
+    action = np.zeros((*shape, segments[0].action.shape[1]), np.float32)
+    valid = np.zeros(shape, bool)
+    for row, segment in enumerate(segments):
+        keep = segment.valid
+        valid[row, : len(keep)] = keep
+        observation[row, : len(keep)][keep] = segment.observation[keep]
+        action[row, : len(keep)][keep] = segment.action[keep]
+    return Raw(observation, action, valid)
+
+
+def _encoded(segments: Sequence[Segment], encode: Encoder | None) -> Raw:
+    if encode is None:
+        raise InputError(
+            "The segments are replies or images and no encoder was given: pass encode= to turn them into rows."
+        )
+    rows = np.asarray(encode(segments), np.float32)
+    if rows.ndim != 2 or len(rows) != len(segments):
+        raise InputError(
+            f"The encoder gave shape {rows.shape} for {len(segments)} segments: it must be [segment, feature]."
+        )
+    return Raw(rows[:, None, :], np.zeros((len(rows), 1, 0), np.float32), np.ones((len(rows), 1), bool))
+
+
+def fit_scaler(raw: Raw, discrete: bool) -> Scaler:
+    """Mean and deviation over valid steps; a column that hardly varies is only centred, a one-hot action left alone."""
+    rows = np.concatenate([raw.observation, raw.action], -1)[raw.valid]
+    mean, sd = rows.mean(0, dtype=np.float64), rows.std(0, dtype=np.float64)
+    sd = np.where(sd > 1e-4 * (1.0 + np.abs(mean)), sd, 1.0)
+    if discrete:
+        choices = slice(raw.observation.shape[-1], None)
+        mean[choices], sd[choices] = 0.0, 1.0
+    return Scaler(torch.tensor(mean, dtype=torch.float32), torch.tensor(sd, dtype=torch.float32))
+
+
+def scaled(raw: Raw, scaler: Scaler) -> Features:
+    """What the nets read."""
+    valid = torch.from_numpy(raw.valid)
+    x = scaler(torch.from_numpy(raw.observation), torch.from_numpy(raw.action))
+    return Features(x * valid.unsqueeze(-1), valid)
