@@ -167,7 +167,9 @@ def perceive(segment: Segment, truth: Float[np.ndarray, "time"], discount: float
 
 
 def scale_of(seen: Sequence[Seen], config: TeacherConfig) -> Scale:
-    """The scale of at least one segment; `low` and `high` are the 5 % and 95 % quantiles unless pinned."""
+    """The scale of some segments; `low` and `high` are the 5 % and 95 % quantiles unless pinned."""
+    if not seen:
+        return Scale(floor=0.0, mean=0.0, spread=0.0, low=0.0, high=0.0)
     per_step = np.array([s.total / s.steps for s in seen])
     floor = min(0.0, float(per_step.min()))
     low, high = np.quantile([s.value / s.weight for s in seen], (0.05, 0.95))
@@ -273,7 +275,9 @@ def _give(
 ) -> Value:
     offered = query.segments[1:] if query.kind == "correct" else ()
     prompts = {known[segment].prompt for segment in query.segments}
-    pool = list(offered) or [s for s in library if known[s].prompt in prompts and s not in query.segments]
+    pool = list(offered) or [
+        s for s in library if s not in query.segments and (not prompts or known[s].prompt in prompts)
+    ]
     if len(pool) > DRAW and not offered:
         pool = [pool[i] for i in rng.choice(len(pool), DRAW, replace=False)]
     if query.kind == "correct":
@@ -321,6 +325,7 @@ class Teacher:
         self._store, self._config, self._seed, self._library = store, config, seed, tuple(library)
         self._known: dict[SegmentId, Seen] = {}
         store.register(self.name, "teacher")
+        store.release(self.name)  # what a killed run of this teacher still holds
 
     def work(self) -> int:
         """Answers all queries open to it now, in batches; returns how many answers were stored."""
@@ -331,7 +336,7 @@ class Teacher:
             if not all(query.id in asked for query in queries):
                 asked = {query.id: query for query in self._store.queries()}
             answers = self._answers(queries, asked.values())
-            self._store.answer(answers, [lease.token for lease in leases])
+            self._store.answer(answers, tokens=[lease.token for lease in leases])
             stored += len(answers)
         return stored
 
@@ -342,7 +347,7 @@ class Teacher:
         for round_ in sorted({query.round for query in queries}):
             named = _named(query for query in asked if query.round <= round_)
             self._learn([*named, *self._library])
-            scale = scale_of([self._known[segment] for segment in named], self._config)
+            scale = scale_of([self._known[segment] for segment in named or self._library], self._config)
             library = self._library or tuple(named)
             for query in queries:
                 if query.round == round_:
