@@ -1,0 +1,211 @@
+"""Who may answer what: leases and answers, so that no query gets more answers than it asked for.
+
+A query has `overlap` slots. An annotator holds one by a lease until it runs out, and for good by an answer; "can't
+tell" is an answer too. `lease` and `answer` begin with `lock_slots`, under which one of them works at a time: what
+they count cannot change before they write.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, ScalarSelect, bindparam, delete, exists, func, insert, select, update
+
+from accord.feedback.checks import check_answer
+from accord.feedback.codec import answer_row
+from accord.feedback.rows import (
+    annotator_numbers,
+    load_answers_by_id,
+    load_queries_by_id,
+    lock_slots,
+    missing,
+    replace,
+    rows_of,
+    take_numbers,
+)
+from accord.feedback.tables import answers, leases, queries, segments
+from accord.types import Answer, Given, InputError, Query
+
+
+class TooLate(InputError):
+    """The query has all the answers that it asked for, or others hold its last slots."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """One annotator's right to answer one query until a time (seconds since the epoch)."""
+
+    query: Query
+    token: str
+    until: float
+
+
+def lease(connection: Connection, annotator: str, limit: int, seconds: float, now: float) -> list[Lease]:
+    """Leases open queries: the highest priority first, then in the order of asking."""
+    lock_slots(connection)
+    me = annotator_numbers(connection, [annotator])[annotator]
+    free = (
+        select(queries.c.id)
+        .where(
+            queries.c.status == "open",
+            queries.c.answered + _live(now) < queries.c.overlap,
+            ~exists().where(answers.c.query == queries.c.id, answers.c.annotator == me),
+            ~exists().where(leases.c.query == queries.c.id, leases.c.annotator == me, leases.c.until > now),
+        )
+        .order_by(queries.c.priority.desc(), queries.c.number)
+        .limit(limit)
+    )
+    ids = connection.execute(free).scalars().all()
+    found = load_queries_by_id(connection, ids)
+    taken = [Lease(found[id], secrets.token_urlsafe(16), now + seconds) for id in ids]
+    rows = [{"query": it.query.id, "annotator": me, "token": it.token, "until": it.until} for it in taken]
+    replace(connection, leases, rows)  # in the place of one that ran out
+    return taken
+
+
+def _live(now: float) -> ScalarSelect[int]:
+    held = select(func.count()).select_from(leases)
+    return held.where(leases.c.query == queries.c.id, leases.c.until > now).scalar_subquery()
+
+
+def answer(connection: Connection, given: Sequence[Answer], tokens: Sequence[str], now: float) -> list[int]:
+    """Stores what is new and returns every answer's seq. One refused answer refuses all."""
+    lock_slots(connection)
+    stored = load_answers_by_id(connection, [it.id for it in given])
+    fresh = _fresh(given, stored)
+    numbers = annotator_numbers(connection, {it.annotator for it in fresh})
+    slots = _slots(connection, _checked(connection, fresh), now)
+    chains = _chains(connection, fresh)
+    held = dict(zip((it.id for it in given), tokens, strict=True)) if tokens else {}
+    for it in fresh:
+        if it.supersedes is None:
+            slots[it.query].take(it, numbers[it.annotator], held.get(it.id))
+        else:
+            chains.supersede(it, it.supersedes)
+        chains.owner[it.id] = (it.query, it.annotator)
+    first = take_numbers(connection, "answers", len(fresh)) + 1 if fresh else 0
+    seqs = {it.id: it.seq for it in stored.values()} | {it.id: first + index for index, it in enumerate(fresh)}
+    new = [{**answer_row(it), "seq": seqs[it.id], "annotator": numbers[it.annotator], "received": now} for it in fresh]
+    if new:
+        connection.execute(insert(answers), new)
+        _settle(connection, slots)
+    return [seqs[it.id] for it in given]
+
+
+def _fresh(given: Sequence[Answer], stored: Mapping[str, Answer]) -> list[Answer]:
+    """Answers not stored yet. A repeated id must repeat its answer, or a delivery would be acknowledged and lost."""
+    seen, fresh = dict(stored), []
+    for it in given:
+        first = seen.setdefault(it.id, it)
+        if first is it:
+            fresh.append(it)
+        elif (first.query, first.annotator, first.value, first.supersedes) != (
+            it.query,
+            it.annotator,
+            it.value,
+            it.supersedes,
+        ):
+            raise InputError(f"answer {it.id!r} is stored with another content; give the new one an id of its own.")
+    return fresh
+
+
+def _checked(connection: Connection, fresh: Sequence[Answer]) -> dict[str, Query]:
+    """The queries of these answers, after a look at whether each answer fits."""
+    asked = load_queries_by_id(connection, [it.query for it in fresh])
+    for it in fresh:
+        if it.query not in asked:
+            raise InputError(f"answer {it.id!r}: query {it.query!r} is not in the store; ask it first.")
+        check_answer(asked[it.query], it)
+    shown = [it.value.segment for it in fresh if isinstance(it.value, Given)]
+    missing(connection, segments.c.id, shown, "segment")
+    return asked
+
+
+@dataclass
+class _Slots:
+    """The slots of one query: annotators who have answered, and the tokens of those who hold a lease."""
+
+    overlap: int
+    answered: set[int] = field(default_factory=set)
+    held: dict[int, str] = field(default_factory=dict)
+    new: set[int] = field(default_factory=set)
+
+    def take(self, it: Answer, annotator: int, token: str | None) -> None:
+        if annotator in self.answered:
+            raise InputError(f"{it.annotator!r} has answered query {it.query!r} already; supersede that answer.")
+        others = {other: held for other, held in self.held.items() if other != annotator}
+        if token is not None and token in others.values():
+            raise InputError(f"answer {it.id!r}: its token leases query {it.query!r} to another; lease it first.")
+        if len(self.answered) + len(others) >= self.overlap:
+            raise TooLate(
+                f"answer {it.id!r}: the {self.overlap} slots of query {it.query!r} are taken; lease another query."
+            )
+        self.held = others
+        self.answered.add(annotator)
+        self.new.add(annotator)
+
+
+def _slots(connection: Connection, asked: Mapping[str, Query], now: float) -> dict[str, _Slots]:
+    slots = {id: _Slots(query.overlap) for id, query in asked.items()}
+    first = select(answers.c.query, answers.c.annotator).where(answers.c.supersedes.is_(None))
+    for row in rows_of(connection, first, answers.c.query, asked):
+        slots[row.query].answered.add(row.annotator)
+    live = select(leases).where(leases.c.until > now)
+    for row in rows_of(connection, live, leases.c.query, asked):
+        slots[row.query].held[row.annotator] = row.token
+    return slots
+
+
+@dataclass
+class _Chains:
+    """Who gave each answer that is to be superseded, and which are superseded already."""
+
+    owner: dict[str, tuple[str, str]]
+    ended: set[str]
+
+    def supersede(self, it: Answer, former: str) -> None:
+        if self.owner.get(former) != (it.query, it.annotator):
+            raise InputError(
+                f"answer {it.id!r} supersedes {former!r}, no answer of {it.annotator!r} to query {it.query!r}; "
+                "name one's own answer."
+            )
+        if former in self.ended:
+            raise InputError(f"answer {it.id!r}: {former!r} is superseded already; supersede the latest answer.")
+        self.ended.add(former)
+
+
+def _chains(connection: Connection, fresh: Sequence[Answer]) -> _Chains:
+    former = [it.supersedes for it in fresh if it.supersedes is not None]
+    owner = {id: (it.query, it.annotator) for id, it in load_answers_by_id(connection, former).items()}
+    ended = rows_of(connection, select(answers.c.supersedes), answers.c.supersedes, former)
+    return _Chains(owner, {row.supersedes for row in ended})
+
+
+def _settle(connection: Connection, slots: Mapping[str, _Slots]) -> None:
+    """Counts the new answers and gives their leases back."""
+    counted = [
+        {
+            "of": id,
+            "count": len(slot.answered),
+            "becomes": "done" if len(slot.answered) >= slot.overlap else "open",
+        }
+        for id, slot in slots.items()
+        if slot.new
+    ]
+    given_back = [{"of": id, "by": annotator} for id, slot in slots.items() for annotator in slot.new]
+    if not counted:
+        return
+    raised = update(queries).where(queries.c.id == bindparam("of"))
+    connection.execute(raised.values(answered=bindparam("count"), status=bindparam("becomes")), counted)
+    slot = (leases.c.query == bindparam("of"), leases.c.annotator == bindparam("by"))
+    connection.execute(delete(leases).where(*slot), given_back)
+
+
+def release(connection: Connection, annotator: str, ids: Collection[str]) -> None:
+    """Gives an annotator's leases back before they run out; all of them where no query is named."""
+    lock_slots(connection)
+    me = annotator_numbers(connection, [annotator])[annotator]
+    mine = delete(leases).where(leases.c.annotator == me)
+    connection.execute(mine.where(leases.c.query.in_(ids)) if ids else mine)

@@ -1,0 +1,253 @@
+"""The store: segments, queries and answers in SQLite or PostgreSQL, safe for many writers and for a killed process.
+
+What a method returned is on the disk. Every method is one transaction: all of it happened or nothing. Methods may be
+called from any thread; after a fork, open a store of its own in the child.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from sqlalchemy import Connection, func, insert, select
+
+from accord.feedback import slots, tables
+from accord.feedback.checks import check_query, check_text
+from accord.feedback.codec import (
+    provenance_row,
+    query_row,
+    read_answer,
+    read_provenance,
+    read_segment,
+    read_truth,
+    segment_row,
+    truth_row,
+)
+from accord.feedback.connect import connect, refusing, shown, store_file
+from accord.feedback.rows import (
+    insert_new,
+    load_queries,
+    load_queries_by_id,
+    missing,
+    replace,
+    rows_of,
+    select_answers,
+    take_numbers,
+)
+from accord.feedback.slots import Lease, TooLate
+from accord.types import Answer, Collected, InputError, Provenance, Query, Segment, SegmentId, segment_id
+
+__all__ = ["Lease", "Store", "TooLate", "current"]
+
+
+def current(answers: Sequence[Answer]) -> list[Answer]:
+    """The answers that stand: those that no other of them supersedes."""
+    superseded = {answer.supersedes for answer in answers}
+    return [answer for answer in answers if answer.id not in superseded]
+
+
+class Store:
+    """Everything that was seen, asked and answered.
+
+    `url`: `sqlite:///FILE`, `sqlite://` (memory, gone at the end) or `postgresql+psycopg://USER@HOST/DATABASE`. Tables
+    are made and upgraded on opening. InputError: a wrong or unreachable URL, another program's database, a schema
+    newer than this accord; and from every method, a store that was closed, moved, or cannot be read or written.
+    """
+
+    def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
+        self._address, self._engine = connect(url)
+        self._writer = self._engine.execution_options(begin="IMMEDIATE")
+        self._clock = clock
+        self._file = store_file(self._address)
+        self._inode = self._look()
+        self._closed = False
+
+    def close(self) -> None:
+        self._closed = True
+        self._engine.dispose()
+
+    def add(self, collected: Sequence[Collected]) -> list[SegmentId]:
+        """Stores segments, where each came from, and its sealed truth; what is there already stays as it is."""
+        ids = [segment_id(each.segment) for each in collected]
+        by_id = dict(zip(ids, collected, strict=True))
+        truths = {id: each.truth for id, each in zip(ids, collected, strict=True) if each.truth is not None}
+        # Sorted, so that two writers of the same segments wait for each other in one order.
+        found = [{"id": id, **segment_row(by_id[id].segment)} for id in sorted(by_id)]
+        origins = [{"segment": id, **provenance_row(each.provenance)} for id, each in zip(ids, collected, strict=True)]
+        with self._write() as connection:
+            insert_new(connection, tables.segments, found)
+            insert_new(connection, tables.provenance, origins)
+            insert_new(connection, tables.truth, [{"segment": id, **truth_row(truths[id])} for id in sorted(truths)])
+        return ids
+
+    def segments(self, ids: Sequence[SegmentId]) -> list[Segment]:
+        with self._read() as connection:
+            rows = rows_of(connection, select(tables.segments), tables.segments.c.id, ids)
+            found = {row.id: read_segment(row.kind, row.header, row.body) for row in rows}
+            missing(connection, tables.segments.c.id, [id for id in ids if id not in found], "segment")
+        return [found[id] for id in ids]
+
+    def provenance(self, ids: Sequence[SegmentId]) -> list[Provenance]:
+        """Where each segment was first seen."""
+        with self._read() as connection:
+            rows = rows_of(
+                connection, select(tables.provenance).order_by(tables.provenance.c.id), tables.provenance.c.segment, ids
+            )
+            found: dict[str, Provenance] = {}
+            for row in rows:
+                found.setdefault(row.segment, read_provenance(row))
+            missing(connection, tables.segments.c.id, [id for id in ids if id not in found], "segment")
+        return [found[id] for id in ids]
+
+    def truth(self, ids: Sequence[SegmentId]) -> list[np.ndarray | None]:
+        """The true reward of each segment; None where it has none. Sealed: for teachers and evaluation alone."""
+        with self._read() as connection:
+            rows = rows_of(connection, select(tables.truth), tables.truth.c.segment, ids)
+            found = {row.segment: read_truth(row.header, row.body) for row in rows}
+            missing(connection, tables.segments.c.id, [id for id in ids if id not in found], "segment")
+        return [found.get(id) for id in ids]
+
+    def add_media(self, segment: SegmentId, mime: str, data: bytes) -> None:
+        """Keeps how a segment is shown; a later one takes the place of an earlier one."""
+        row = {"segment": segment, "hash": hashlib.sha256(data).hexdigest(), "mime": mime, "bytes": data}
+        with self._write() as connection:
+            missing(connection, tables.segments.c.id, [segment], "segment")
+            replace(connection, tables.media, [row])
+
+    def media(self, segment: SegmentId) -> tuple[str, bytes] | None:
+        with self._read() as connection:
+            row = connection.execute(
+                select(tables.media.c.mime, tables.media.c.bytes).where(tables.media.c.segment == segment)
+            ).first()
+        return None if row is None else (row.mime, row.bytes)
+
+    def register(self, annotator: str, kind: str) -> None:
+        """Makes an annotator known, as a `person` or a `teacher`, under a pseudonym of its own."""
+        if kind not in ("person", "teacher"):
+            raise InputError(f"annotator {annotator!r}: kind {kind!r} is neither 'person' nor 'teacher'; choose one.")
+        if not annotator:
+            raise InputError("an annotator has an empty name; give at least one letter.")
+        check_text(annotator)
+        row = {"name": annotator, "kind": kind, "pseudonym": secrets.token_hex(6), "created": self._clock()}
+        with self._write() as connection:
+            insert_new(connection, tables.annotators, [row])
+            known = connection.execute(
+                select(tables.annotators.c.kind).where(tables.annotators.c.name == annotator)
+            ).scalar_one()
+        if known != kind:
+            raise InputError(f"annotator {annotator!r} is registered as a {known}, not a {kind}; take another name.")
+
+    def ask(self, queries: Sequence[Query]) -> None:
+        """Asks what was not asked before; a repeated id must repeat its query."""
+        for query in queries:
+            check_query(query)
+        wanted = {query.id: query for query in queries}
+        with self._write() as connection:
+            first = take_numbers(connection, "queries", len(wanted)) + 1
+            known = load_queries_by_id(connection, wanted)
+            for query in queries:
+                if known.get(query.id, wanted[query.id]) != query:
+                    raise InputError(f"query {query.id!r} is asked already with another content; give it a new id.")
+            fresh = [query for id, query in wanted.items() if id not in known]
+            missing(connection, tables.segments.c.id, [id for query in fresh for id in query.segments], "segment")
+            self._ask(connection, fresh, first)
+
+    def _ask(self, connection: Connection, fresh: Sequence[Query], first: int) -> None:
+        now = self._clock()
+        rows = [{**query_row(query), "number": first + index, "asked": now} for index, query in enumerate(fresh)]
+        placed = [
+            {"query": query.id, "place": place, "segment": id}
+            for query in fresh
+            for place, id in enumerate(query.segments)
+        ]
+        if rows:
+            connection.execute(insert(tables.queries), rows)
+        if placed:
+            connection.execute(insert(tables.query_segments), placed)
+
+    def queries(self, ids: Sequence[str] | None = None, *, round: int | None = None) -> list[Query]:
+        """Queries by id, or all of them (of one round) in the order of asking."""
+        of_round = () if round is None else (tables.queries.c.round == round,)
+        with self._read() as connection:
+            if ids is None:
+                return load_queries(connection, *of_round)
+            found = load_queries_by_id(connection, ids)
+            missing(connection, tables.queries.c.id, [id for id in ids if id not in found], "query")
+        return [found[id] for id in ids if round is None or found[id].round == round]
+
+    def waiting(self, *, round: int | None = None) -> int:
+        """How many queries still have fewer answers than their overlap."""
+        count = select(func.count()).select_from(tables.queries).where(tables.queries.c.status == "open")
+        with self._read() as connection:
+            return connection.execute(
+                count if round is None else count.where(tables.queries.c.round == round)
+            ).scalar_one()
+
+    def lease(self, annotator: str, *, limit: int = 1, seconds: float = 300.0) -> list[Lease]:
+        """Up to `limit` queries for an annotator to answer within `seconds`.
+
+        Never one that it has answered or holds, and never more slots of a query than its overlap. One whose lease ran
+        out may come again.
+        """
+        with self._write() as connection:
+            return slots.lease(connection, annotator, limit, seconds, self._clock())
+
+    def release(self, annotator: str, queries: Sequence[str] = ()) -> None:
+        """Gives leases back before they run out (all of them by default), as a teacher does that starts again."""
+        with self._write() as connection:
+            slots.release(connection, annotator, queries)
+
+    def answer(self, answers: Sequence[Answer], *, tokens: Sequence[str] | None = None) -> list[int]:
+        """Stores answers and returns their seqs; an id that is stored already returns its old seq.
+
+        A lease is no condition, but a slot is. TooLate: the query's slots are taken by others' answers and leases (as
+        after a lease that ran out). InputError: an unknown query, annotator or segment, a value that does not fit, a
+        second answer that supersedes nothing. Where one answer is refused, none is stored.
+        """
+        if tokens is not None and len(tokens) != len(answers):
+            raise InputError(f"{len(tokens)} tokens for {len(answers)} answers; send one for each.")
+        with self._write() as connection:
+            return slots.answer(connection, answers, tokens or (), self._clock())
+
+    def answers(self, after: int = 0, *, upto: int | None = None) -> list[Answer]:
+        """Answers with `after < seq <= upto` in the order of seq, superseded ones too (`current` drops them).
+
+        A seq appears only after all lower ones, so whoever goes on after the last seen one misses nothing.
+        """
+        wanted = select_answers().where(tables.answers.c.seq > after).order_by(tables.answers.c.seq)
+        with self._read() as connection:
+            found = connection.execute(wanted if upto is None else wanted.where(tables.answers.c.seq <= upto))
+            return [read_answer(row) for row in found]
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        self._check()
+        with refusing(self._address), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        self._check()
+        with refusing(self._address), self._writer.begin() as connection:
+            yield connection
+
+    def _check(self) -> None:
+        if self._closed:
+            raise InputError(f"store {shown(self._address)} is closed; open it again.")
+        if self._look() != self._inode:
+            raise InputError(f"store {shown(self._address)} was moved or replaced since it was opened; put it back.")
+
+    def _look(self) -> tuple[int, int] | None:
+        """Which file the store is: SQLite would go on writing to one that nobody can find any more."""
+        if self._file is None:
+            return None
+        try:
+            found = os.stat(self._file)
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
