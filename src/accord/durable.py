@@ -67,11 +67,12 @@ def is_leftover(path: Path) -> bool:
 
 def append_line(path: Path, line: str) -> None:
     """Adds one line to a file for good. Where the disk is full the file stays as it was."""
-    with open(path, "ab") as file:
+    rest = memoryview(line.encode() + b"\n")
+    with open(path, "ab", buffering=0) as file:  # a buffer would be written again on closing
         before = file.tell()
         try:
-            file.write(line.encode() + b"\n")
-            file.flush()
+            while rest:
+                rest = rest[file.write(rest) :]
             os.fsync(file.fileno())
         except OSError:
             os.truncate(path, before)

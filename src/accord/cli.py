@@ -1,0 +1,194 @@
+"""The command line: accord run | report | verify.
+
+Nothing heavy is imported before a command runs, so that --help answers at once. Exit codes: 0 done; 1 failed; 2 the
+user's input is wrong, told in one sentence without a traceback.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+
+DONE, FAILED, WRONG = 0, 1, 2
+
+app = App(
+    name="accord",
+    help="From human feedback to a policy that does what people want.",
+    version=lambda: _version(),
+    help_format="plaintext",  # Markdown would cost a third of the time that --help takes
+)
+
+
+@app.command
+def run(
+    file: Path,
+    /,
+    *,
+    seed: int | None = None,
+    out: Path | None = None,
+    resume: bool = False,
+    overrides: Annotated[Mapping[str, str] | None, Parameter(parse=False)] = None,
+) -> int:
+    """Runs the whole loop of FILE, a TOML configuration.
+
+    Any key of the file can be given here too, by its dotted name:
+    --feedback.labels 60 --reward.members 5 --policy.steps 100_000
+
+    Parameters
+    ----------
+    file
+        The configuration.
+    seed
+        In place of the file's.
+    out
+        The run's folder; runs/NAME-SEED where not given, with a number behind it if that is taken.
+    resume
+        Go on with the stopped run in the folder.
+    """
+    from rich.console import Console
+
+    from accord import build, terminal
+    from accord.config import load
+    from accord.types import NotFinite
+
+    keys = {**(overrides or {}), **({} if seed is None else {"seed": str(seed)})}
+    config = load(file, keys)
+    folder = out or default_folder(file.stem, config.seed, resume)
+    again = _again(file, keys, folder)
+    try:
+        with terminal.shown(Console(stderr=True)) as progress:
+            result = build.run(config, folder, resume, progress)
+    except KeyboardInterrupt:
+        return _say(FAILED, f"Stopped. The run in {folder} stays as it is; it goes on with: {again}")
+    except NotFinite as error:
+        return _say(
+            FAILED, f"{error} The last good checkpoint stays in {folder}; change the configuration or its data."
+        )
+    except OSError as error:
+        return _say(FAILED, f"{error}. Nothing that was recorded is lost; once that is mended it goes on with: {again}")
+    page = folder / "report.html"
+    Console().print(terminal.summary(result, folder, page if page.is_file() else None))
+    return DONE
+
+
+@app.command
+def report(folder: Path, /) -> int:
+    """Makes the page of a run again, from its records.
+
+    Parameters
+    ----------
+    folder
+        The run's folder.
+    """
+    from accord.reports.run import write
+
+    print(write(folder))
+    return DONE
+
+
+@app.command
+def verify(folder: Path, /) -> int:
+    """Checks a run's lineage hash by hash: answers -> reward -> policy.
+
+    Parameters
+    ----------
+    folder
+        The run's folder.
+    """
+    from accord import lineage
+
+    links = lineage.verify(folder)
+    for link in links:
+        print(f"round {link.round}: {link.what} {link.recorded[:12]} {link.state}")
+    broken = [link for link in links if not link.holds]
+    if broken:
+        first = broken[0]
+        return _say(
+            FAILED, f"{len(broken)} of {len(links)} links are broken, first the {first.what} of round {first.round}."
+        )
+    print(f"{len(links)} links hold.")
+    return DONE
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    tokens, overrides = split_overrides(sys.argv[1:] if arguments is None else arguments)
+    try:
+        command, bound, ignored = app.parse_args(tokens, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        return _say(WRONG, _sentence(str(error)))
+    takes_keys = "overrides" in ignored
+    if overrides and not takes_keys:
+        return _say(
+            WRONG, f"--{next(iter(overrides))} is a key of a configuration; only accord run takes those: leave it out."
+        )
+    try:
+        return command(*bound.args, **bound.kwargs, **({"overrides": overrides} if takes_keys else {})) or DONE
+    except KeyboardInterrupt:
+        return _say(FAILED, "Stopped.")
+    except Exception as error:
+        return _told(error)
+
+
+def split_overrides(tokens: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Takes the keys of the configuration (`--a.b value`, `--a.b=value`, `--a.b` for true) out of the arguments."""
+    rest: list[str] = []
+    overrides: dict[str, str] = {}
+    waiting = list(tokens)
+    while waiting:
+        token = waiting.pop(0)
+        name, equals, value = token.partition("=")
+        if not name.startswith("--") or "." not in name:
+            rest.append(token)
+        elif equals:
+            overrides[name[2:]] = value
+        else:
+            overrides[name[2:]] = waiting.pop(0) if waiting and not waiting[0].startswith("--") else "true"
+    return rest, overrides
+
+
+def default_folder(name: str, seed: int, resume: bool) -> Path:
+    """runs/NAME-SEED, else the first free runs/NAME-SEED-2, -3, ...; to resume, the last that is taken."""
+    first = Path("runs") / f"{name}-{seed}"
+    taken, number, free = first, 1, first
+    while free.exists():
+        taken, number = free, number + 1
+        free = first.with_name(f"{first.name}-{number}")
+    return taken if resume else free
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    return metadata.version("accord")
+
+
+def _again(file: Path, keys: Mapping[str, str], folder: Path) -> str:
+    """The command that goes on with this run."""
+    settings = [part for key, value in keys.items() for part in (f"--{key}", value)]
+    return shlex.join(["accord", "run", str(file), *settings, "--out", str(folder), "--resume"])
+
+
+def _told(error: Exception) -> int:
+    """A fault of the user or the machine in one sentence; anything else is a bug and keeps its traceback."""
+    from accord.types import InputError, NotFinite
+
+    if isinstance(error, InputError):
+        return _say(WRONG, str(error))
+    if isinstance(error, (NotFinite, OSError)):
+        return _say(FAILED, _sentence(str(error)))
+    raise error
+
+
+def _sentence(text: str) -> str:
+    return " ".join(text.split()).rstrip(".") + "."
+
+
+def _say(code: int, text: str) -> int:
+    print(f"accord: {text}", file=sys.stderr)
+    return code

@@ -1,0 +1,126 @@
+"""One run's configuration: the parts' own configurations composed, read from TOML, written back resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from accord import toml
+from accord.feedback.teachers import TeacherConfig
+from accord.policies.control.ppo import PPOConfig
+from accord.rewards.fit import RewardConfig
+from accord.tasks.control import ControlConfig
+from accord.types import InputError, Kind
+
+SinkName = Literal["tensorboard", "mlflow", "wandb"]
+
+
+@dataclass(frozen=True)
+class QueryConfig:
+    """How queries are chosen."""
+
+    rule: str = "uniform"
+
+
+@dataclass(frozen=True)
+class FeedbackConfig:
+    """How many labels, of what kind, from whom, and where they are kept."""
+
+    labels: int = 200  # answers that carry weight; skipped queries are not counted
+    annotator: Literal["teacher", "web"] = "teacher"
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    queries: QueryConfig = field(default_factory=QueryConfig)
+    kind: Kind = "compare"
+    levels: int = 2  # of an answer: 2, 3 (with tie) or 7 (strength) to compare; 2 to 11 to rate
+    segment: int = 50  # steps; B-Pref's choice (arXiv:2111.03026)
+    rounds: int = 5  # of collecting, asking, fitting and improving
+    first: float = 0.25  # share of the labels asked before the policy has learned; #771 of imitation searched 0.05-0.25
+    store: str = ""  # URL of the database; "" is a file in the run's folder
+
+    def __post_init__(self) -> None:
+        _within("feedback.labels", self.labels, 1, 10_000_000)
+        _within("feedback.segment", self.segment, 1, 10_000)
+        _within("feedback.rounds", self.rounds, 1, 100_000)
+        _within("feedback.first", self.first, 0.0, 1.0)
+        _within("feedback.levels", self.levels, 2, 11)
+        if self.kind == "compare" and self.levels not in (2, 3, 7):
+            raise InputError(
+                f"feedback.levels is {self.levels}; a comparison has 2, 3 or 7 levels: choose one of them."
+            )
+        if self.rounds > self.labels:
+            raise InputError(
+                f"feedback.rounds is {self.rounds}; every round needs a label and feedback.labels is {self.labels}: "
+                "lower the rounds or raise the labels."
+            )
+
+
+@dataclass(frozen=True)
+class ControlSection(ControlConfig):
+    """A Gymnasium environment."""
+
+    kind: Literal["control"] = "control"
+
+
+@dataclass(frozen=True)
+class PPOSection(PPOConfig):
+    """PPO, as a configuration names it."""
+
+    algorithm: Literal["ppo"] = "ppo"
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """What is measured beside the policy, and who is told."""
+
+    episodes: int = 100  # of the final policy, by the truth
+    baselines: bool = True  # a random policy and one trained on a constant reward beside every result
+    lang: Literal["en", "zh"] = "en"  # the page opens in; it holds both
+    sinks: tuple[SinkName, ...] = ()  # fed from the records as they are written
+
+    def __post_init__(self) -> None:
+        _within("report.episodes", self.episodes, 1, 100_000)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything a run depends on, beside the machine and the versions."""
+
+    seed: int = 0
+    task: ControlSection = field(default_factory=ControlSection)
+    feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    policy: PPOSection = field(default_factory=PPOSection)
+    report: ReportConfig = field(default_factory=ReportConfig)
+
+    def __post_init__(self) -> None:
+        _within("seed", self.seed, 0, 2**32 - 1)
+
+
+def load(path: Path, overrides: Mapping[str, str] | None = None) -> RunConfig:
+    """The configuration in a TOML file, with dotted keys on top: `load(path, {"reward.members": "5"})`.
+
+    Raises `InputError`, in one sentence, for a file, key, type or range that is wrong.
+    """
+    return toml.build(RunConfig, toml.parse(path), overrides, source=str(path))
+
+
+def from_tree(tree: toml.Tree) -> RunConfig:
+    """The configuration from the tables of `dump`, as a manifest keeps them."""
+    return toml.build(RunConfig, tree)
+
+
+def dump(config: RunConfig) -> toml.Tree:
+    """Every key with its value, the defaults too, as tables that JSON can hold; `from_tree` reads them back."""
+    return toml.plain(config)
+
+
+def to_text(config: RunConfig) -> str:
+    """The resolved configuration as a TOML file; `load` reads it back."""
+    return toml.to_text(dump(config))
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise InputError(f"{name} is {value:g}; it must be between {low:,} and {high:,}: choose a value in that range.")

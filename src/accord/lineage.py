@@ -1,0 +1,103 @@
+"""What made what: answers -> reward -> policy, by the hashes that each round recorded.
+
+A record with `reward_hash` and `answers_hash` says: this reward was fitted to those answers (all of the store up to
+`answers_seq`). A record with `policy_hash` and `reward_hash` says: this policy was improved against that reward. The
+folder keeps the last reward and policy; of earlier ones the records hold the hash alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from accord.durable import hash_file
+from accord.feedback.store import Store
+from accord.records import POLICY, REWARD, STORE, hash_answers, read_manifest, read_records
+from accord.types import InputError
+
+State = Literal["same", "changed", "missing", "not kept"]
+
+
+@dataclass(frozen=True)
+class Link:
+    """One hash of one round, compared with what is there now. "not kept" is no fault, "changed" and "missing" are."""
+
+    round: int
+    what: Literal["answers", "reward", "policy", "reward of policy"]
+    recorded: str
+    state: State
+
+    @property
+    def holds(self) -> bool:
+        return self.state in ("same", "not kept")
+
+
+def verify(folder: Path) -> list[Link]:
+    """Every link of a run's lineage. Raises `InputError` where the folder is no run or recorded no hash."""
+    manifest, records = read_manifest(folder), read_records(folder)
+    links = [
+        *_answers(folder, manifest, records),
+        *_rewards_of_policies(records),
+        *_kept(folder, REWARD, "reward", records),
+        *_kept(folder, POLICY, "policy", records),
+    ]
+    if not links:
+        raise InputError(f"{folder} has recorded no hash yet; a lineage begins with the first fit: let the run go on.")
+    return sorted(links, key=lambda link: link.round)
+
+
+def store_url(folder: Path, manifest: Mapping[str, Any]) -> str:
+    """Where a run's answers are: the store that its configuration names, or the file in its folder."""
+    return manifest["configuration"].get("feedback", {}).get("store") or f"sqlite:///{folder / STORE}"
+
+
+def _answers(folder: Path, manifest: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> list[Link]:
+    fits = [record for record in records if "answers_hash" in record]
+    url = store_url(folder, manifest)
+    if not fits:
+        return []
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_file():
+        return [Link(fit["round"], "answers", fit["answers_hash"], "missing") for fit in fits]
+    store = Store(url)
+    try:
+        return [_compared(fit, "answers", hash_answers(store.answers(upto=fit.get("answers_seq")))) for fit in fits]
+    finally:
+        store.close()
+
+
+def _rewards_of_policies(records: Sequence[Mapping[str, Any]]) -> list[Link]:
+    """A policy must have been improved against a reward that was fitted in this run."""
+    fitted = {record["reward_hash"] for record in records if "answers_hash" in record and "reward_hash" in record}
+    improved = [record for record in records if "policy_hash" in record and "reward_hash" in record]
+    return [
+        Link(
+            record["round"],
+            "reward of policy",
+            record["reward_hash"],
+            "same" if record["reward_hash"] in fitted else "missing",
+        )
+        for record in improved
+    ]
+
+
+def _kept(
+    folder: Path, name: str, what: Literal["reward", "policy"], records: Sequence[Mapping[str, Any]]
+) -> list[Link]:
+    """The last recorded hash against the folder; earlier ones have nothing left to compare with."""
+    made = [record for record in records if f"{what}_hash" in record]
+    if not made:
+        return []
+    last = made[-1]
+    path = folder / name
+    earlier = {record["round"]: record[f"{what}_hash"] for record in made if record["round"] != last["round"]}
+    links = [Link(round, what, recorded, "not kept") for round, recorded in earlier.items()]
+    if not path.is_dir():
+        return [*links, Link(last["round"], what, last[f"{what}_hash"], "missing")]
+    return [*links, _compared(last, what, hash_file(path))]
+
+
+def _compared(record: Mapping[str, Any], what: Literal["answers", "reward", "policy"], now: str) -> Link:
+    recorded = record[f"{what}_hash"]
+    return Link(record["round"], what, recorded, "same" if recorded == now else "changed")

@@ -1,0 +1,160 @@
+"""How a run looks in a terminal: one moving bar where there is one, plain lines where there is none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, SpinnerColumn, TextColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from accord.progress import Progress
+from accord.records import Result
+
+
+@dataclass
+class Standing:
+    """Where a run stands, as the loop last told; what is shown is read from here. Times in seconds."""
+
+    clock: Callable[[], float] = time.monotonic
+    name: str = "start"
+    round: int = 0
+    rounds: int = 0
+    steps: int = 0
+    total: int = 0
+    numbers: dict[str, float] = field(default_factory=dict)
+    since: tuple[float, int] | None = None  # when the first steps were told, and how many: a resumed run has some
+
+    def advance(self, steps: int, total: int) -> None:
+        self.steps, self.total = steps, total
+        if self.since is None:
+            self.since = (self.clock(), steps)
+
+    @property
+    def left(self) -> float | None:
+        """Seconds left at the pace so far; None before a pace is known."""
+        if self.since is None or self.steps <= self.since[1] or not self.total:
+            return None
+        passed, done = self.clock() - self.since[0], self.steps - self.since[1]
+        return passed * max(0, self.total - self.steps) / done
+
+    def figures(self) -> str:
+        """Steps, labels, return and time left in one line; what is not known yet is left out."""
+        parts = [f"{self.steps:,}/{self.total:,} steps"] if self.total else []
+        labels, budget = self.numbers.get("labels"), self.numbers.get("labels_total")
+        if labels is not None:
+            parts.append(f"{labels:,.0f}{'' if budget is None else f'/{budget:,.0f}'} labels")
+        if (reached := self.numbers.get("true_return")) is not None:
+            parts.append(f"return {reached:,.1f}")
+        if self.left is not None:
+            parts.append(f"{clock_time(self.left)} left")
+        return " · ".join(parts)
+
+    def place(self) -> str:
+        return f"round {self.round}/{self.rounds} {self.name}" if self.rounds else self.name
+
+
+class Lines:
+    """One plain line a stage, for logs and pipes."""
+
+    def __init__(self, console: Console, standing: Standing | None = None) -> None:
+        self._console = console
+        self._standing = standing or Standing()
+
+    def stage(self, name: str, round: int, rounds: int) -> None:
+        self._standing.name, self._standing.round, self._standing.rounds = name, round, rounds
+        line = " · ".join(filter(None, [self._standing.place(), self._standing.figures()]))
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def advance(self, steps: int, total: int) -> None:
+        self._standing.advance(steps, total)
+
+    def note(self, **numbers: float) -> None:
+        self._standing.numbers.update(numbers)
+
+
+class Moving:
+    """A bar over environment steps with the stage before it and the figures behind it."""
+
+    def __init__(self, bar: Bar, standing: Standing | None = None) -> None:
+        self._bar = bar
+        self._standing = standing or Standing()
+        self._task = bar.add_task("start", total=None, figures="")
+
+    def stage(self, name: str, round: int, rounds: int) -> None:
+        self._standing.name, self._standing.round, self._standing.rounds = name, round, rounds
+        self._show()
+
+    def advance(self, steps: int, total: int) -> None:
+        self._standing.advance(steps, total)
+        self._show()
+
+    def note(self, **numbers: float) -> None:
+        self._standing.numbers.update(numbers)
+        self._show()
+
+    def _show(self) -> None:
+        now = self._standing
+        self._bar.update(
+            self._task,
+            description=now.place(),
+            completed=now.steps,
+            total=now.total or None,
+            figures=now.figures(),
+        )
+
+
+@contextmanager
+def shown(console: Console) -> Iterator[Progress]:
+    """Shows progress while inside: a bar on a terminal, lines elsewhere."""
+    if not console.is_terminal:
+        yield Lines(console)
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("[bold]{task.description}", markup=True),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[figures]}", markup=False),
+    )
+    with Bar(*columns, console=console, refresh_per_second=8, transient=True) as bar:
+        yield Moving(bar)
+
+
+def summary(result: Result, folder: Path, page: Path | None) -> Table:
+    """The figures of a run as a table. What was not measured says so."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    true = result.true_return
+    table.add_row("task", f"{result.task}, seed {result.seed}")
+    table.add_row("true return", f"{true.mean:,.1f} ± {true.std:,.1f} (sd, {true.episodes:,} episodes)")
+    table.add_row("random policy", _number(result.random_return))
+    table.add_row("constant reward", _number(result.constant_reward_return))
+    table.add_row("reward's accuracy", _accuracy(result))
+    table.add_row("spent", f"{result.labels:,} labels, {result.env_steps:,} steps, {result.seconds.total:,.1f} s")
+    table.add_row("folder", str(folder))
+    if page is not None:
+        table.add_row("report", str(page))
+    return table
+
+
+def clock_time(seconds: float) -> str:
+    """`0:05`, `12:30`, `1:02:03`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _number(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:,.1f}"
+
+
+def _accuracy(result: Result) -> str:
+    quality = result.reward
+    if quality.heldout_accuracy is None:
+        return "not measured"
+    interval = "" if quality.ci95 is None else f" (95%: {quality.ci95[0]:.2f} to {quality.ci95[1]:.2f})"
+    return f"{quality.heldout_accuracy:.2f}{interval}"
