@@ -1,0 +1,345 @@
+"""Plotly figures of one run, as plain data: records in, traces and layout out.
+
+Colours are names of the page's own CSS variables (`@accent`), resolved in the browser, so that light, dark and print
+share one source. Text that a person or a model wrote is escaped: Plotly reads tags in labels.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from accord.reports.read import Estimate, Json, Run, at, banded, mapping_at, number_at, numbers_at
+from accord.reports.verdict import Returns, judged
+from accord.reports.words import Language, number, percent, say
+
+Trace = dict[str, Any]
+RULE_COLOURS = ("@accent", "@second", "@third", "@fourth", "@fifth")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What Plotly draws, and the same in words for those who cannot see it."""
+
+    data: list[Trace]
+    layout: dict[str, Any]
+    alt: str
+
+
+def figures(run: Run, lang: Language) -> dict[str, Figure]:
+    """Every figure whose records exist."""
+    drawn = {
+        "baselines": baselines(Returns.read(run.result), lang),
+        "curve_labels": curve(run, "labels", lang),
+        "curve_steps": curve(run, "env_steps", lang),
+        "accuracy": accuracy(run, lang),
+        "reliability": reliability(run, lang),
+        "scatter": scatter(run, lang),
+        "likelihood": likelihood(run, lang),
+        "asked": asked(run, lang),
+        "annotators": annotators(run, lang),
+    }
+    return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def baselines(returns: Returns, lang: Language) -> Figure | None:
+    """The policy and its controls as dots with intervals, each named above its own row."""
+    rows = [("policy", returns.policy), ("true", returns.true), ("constant", returns.constant)]
+    measured = [(say(key, lang), key, value) for key, value in [*rows, ("random", returns.random)] if value]
+    if returns.policy is None:
+        return None
+    data = [_dots([value], [len(measured) - 1 - i], name, "@accent" if key == "policy" else "@muted", key == "policy")
+            for i, (name, key, value) in enumerate(measured)]  # fmt: skip
+    values = [x for *_, value in measured for x in (value.floor, value.ceiling)]
+    values += [returns.best] if returns.best is not None else []
+    low, high = _span(values, 0.06)
+    notes = [
+        _note(0, len(measured) - 1 - i, f"{name}  <b>{_with_interval(value)}</b>", xref="paper", xanchor="left",
+              yshift=17, font_color="@ink" if key == "policy" else "@soft")
+        for i, (name, key, value) in enumerate(measured)
+    ]  # fmt: skip
+    layout = _layout(62 * len(measured) + 60, say("x_return", lang), "", notes, top=14)
+    layout["xaxis"] |= {"range": [low, high]}
+    layout["yaxis"] |= {"visible": False, "range": [-0.45, len(measured) - 0.25]}
+    layout["margin"] |= {"l": 4}
+    if returns.best is not None:
+        layout["shapes"] = [_line(x=returns.best)]
+        notes.append(_note(returns.best, 1, say("best", lang), yref="paper", xanchor="right", yanchor="bottom"))
+        layout["margin"]["t"] = 26
+    said = "; ".join(f"{name} {_with_interval(value)}" for name, _, value in measured)
+    return Figure(data, layout, f"{say('baselines', lang)}: {said}.")
+
+
+def curve(run: Run, by: str, lang: Language) -> Figure | None:
+    """Return of the training episodes against labels or steps, with the controls as lines named at the right."""
+    points = [(number_at(r, by), banded(r, "true_return")) for r in run.of("judge")]
+    seen = [(x, value) for x, value in points if x is not None and value is not None]
+    if not seen:
+        return None
+    title = say("curve", lang)
+    data = _band_and_line([x for x, _ in seen], [value for _, value in seen], say("policy", lang))
+    returns = Returns.read(run.result)
+    controls = {"true": returns.true, "constant": returns.constant, "random": returns.random}
+    levels = [(say(key, lang), value.mean) for key, value in controls.items() if value]
+    low, high = _span([x for _, v in seen for x in (v.floor, v.ceiling)] + [y for _, y in levels], 0.1)
+    layout = _layout(340, say("x_labels" if by == "labels" else "x_steps", lang), say("x_return", lang),
+                     _level_notes(levels, high - low))  # fmt: skip
+    layout["shapes"] = [_line(y=y) for _, y in levels]
+    layout["yaxis"] |= {"range": [low, high]}
+    layout["xaxis"] |= {"range": [0, 1.02 * max(x for x, _ in seen)]}
+    return Figure(data, layout, _from_to(title, [v.mean for _, v in seen], lang))
+
+
+def accuracy(run: Run, lang: Language) -> Figure | None:
+    """Held-out accuracy by round with its band, beside the annotators' agreement and a coin."""
+    points = [(number_at(r, "round"), banded(r, "accuracy")) for r in run.of("judge")]
+    seen = [(x, value) for x, value in points if x is not None and value is not None]
+    if not seen:
+        return None
+    levels = [(say("coin", lang), 0.5)]
+    agreement = judged(run, "agreement")
+    if agreement is not None:
+        levels.insert(0, (say("agreement", lang, p=percent(agreement)), agreement))
+    layout = _layout(300, say("x_round", lang), say("y_accuracy", lang), _level_notes(levels, 0.7))
+    low = min([0.4, *(v.floor - 0.04 for _, v in seen)])
+    layout["yaxis"] |= {"range": [low, 1.06], "tickformat": ".0%", "dtick": 0.1 if low > 0.3 else 0.2}
+    layout["xaxis"] |= _whole([x for x, _ in seen])
+    layout["shapes"] = [_line(y=y) for _, y in levels]
+    data = _band_and_line([x for x, _ in seen], [v for _, v in seen], say("y_accuracy", lang), "%{y:.0%}")
+    return Figure(data, layout, _from_to(say("accuracy", lang), [v.mean for _, v in seen], lang, share=True))
+
+
+def reliability(run: Run, lang: Language) -> Figure | None:
+    """Observed share against predicted probability, with Wilson 95% intervals; on the diagonal is calibrated."""
+    bins = _bins(at(run.last("judge"), "reliability") or ())
+    if not bins:
+        return None
+    most = max(n for *_, n in bins)
+    ends = [wilson(o, n) for _, o, n in bins]
+    data: list[Trace] = [{
+        "type": "scatter", "mode": "markers", "x": [p for p, *_ in bins], "y": [o for _, o, _ in bins],
+        "marker": {"color": "@accent", "size": [7 + 11 * math.sqrt(n / most) for *_, n in bins], "line": {"width": 0}},
+        "error_y": _error([hi - o for (_, o, _), (_, hi) in zip(bins, ends, strict=True)],
+                          [o - lo for (_, o, _), (lo, _) in zip(bins, ends, strict=True)], "@accent"),
+        "customdata": [n for *_, n in bins], "hovertemplate": "%{x:.2f} → %{y:.2f}, n = %{customdata}<extra></extra>",
+    }]  # fmt: skip
+    ece = judged(run, "ece")
+    told = say("none", lang) if ece is None else number(ece, 3)
+    notes = [_note(0.97, 0.03, f"ECE <b>{told}</b>", xref="paper", yref="paper", xanchor="right", yanchor="bottom"),
+             _note(0.28, 0.28, say("perfect", lang), xanchor="right", yanchor="bottom")]  # fmt: skip
+    layout = _layout(320, say("x_p", lang), say("y_observed", lang), notes)
+    for axis in ("xaxis", "yaxis"):
+        layout[axis] |= {"range": [-0.03, 1.05], "dtick": 0.25, "tickformat": ".0%"}
+    layout["shapes"] = [{"type": "line", "x0": 0, "y0": 0, "x1": 1, "y1": 1, "layer": "below", "line": _dash()}]
+    return Figure(data, layout, say("alt_reliability", lang, title=say("reliability", lang), n=len(bins), ece=told))
+
+
+def _bins(records: Sequence[Json]) -> list[tuple[float, float, float]]:
+    """Predicted, observed and number of answers of every group that holds any."""
+    rows = [(number_at(each, "p"), number_at(each, "observed"), number_at(each, "n")) for each in records]
+    return [(p, o, n) for p, o, n in rows if p is not None and o is not None and n]
+
+
+def scatter(run: Run, lang: Language) -> Figure | None:
+    """Predicted against true reward of segments, with Spearman's rank correlation."""
+    spread = mapping_at(run.last("judge"), "scatter")
+    truth, reward = numbers_at(spread, "truth"), numbers_at(spread, "reward")
+    if not truth or len(truth) != len(reward):
+        return None
+    rho = judged(run, "spearman")
+    told = say("none", lang) if rho is None else number(rho, 2)
+    data: list[Trace] = [{
+        "type": "scatter", "mode": "markers", "x": list(truth), "y": list(reward),
+        "marker": {"color": "@accent", "size": 6, "opacity": 0.4, "line": {"width": 0}},
+        "hovertemplate": "%{x:.3g} → %{y:.3g}<extra></extra>",
+    }]  # fmt: skip
+    note = _note(0.97, 0.03, f"Spearman <b>{told}</b>", xref="paper", yref="paper", xanchor="right", yanchor="bottom")
+    layout = _layout(320, say("x_truth", lang), say("y_reward", lang), [note])
+    title = say("scatter", lang)
+    return Figure(data, layout, say("alt_scatter", lang, title=title, n=len(truth), rho=told))
+
+
+def likelihood(run: Run, lang: Language) -> Figure | None:
+    """Training and held-out log-likelihood per answer: where they part, the reward has begun to learn by heart."""
+    data: list[Trace] = []
+    notes: list[Trace] = []
+    rounds: list[float] = []
+    ends: list[float] = []
+    for key, word, colour in (("train_log_likelihood", "train", "@muted"),
+                              ("heldout_log_likelihood", "heldout", "@accent")):  # fmt: skip
+        points = [(number_at(r, "round"), number_at(r, key)) for r in run.of("fit")]
+        seen = [(x, y) for x, y in points if x is not None and y is not None]
+        if not seen:
+            continue
+        xs, ys = [x for x, _ in seen], [y for _, y in seen]
+        data.append(_trace(xs, ys, say(word, lang), colour))
+        above = key.startswith("train")
+        notes.append(_note(1, ys[-1], say(word, lang), xref="paper", xanchor="right", font_color=colour.replace(
+            "muted", "soft"), yanchor="bottom" if above else "top", yshift=5 if above else -5))  # fmt: skip
+        rounds, ends = rounds + xs, ends + ys
+    if not data:
+        return None
+    layout = _layout(300, say("x_round", lang), say("y_ll", lang), notes)
+    layout["xaxis"] |= _whole(rounds)
+    layout["yaxis"] |= {"range": list(_span(ends, 0.14))}
+    return Figure(data, layout, _from_to(say("likelihood", lang), list(data[-1]["y"]), lang))
+
+
+def asked(run: Run, lang: Language) -> Figure | None:
+    """Questions of each round, stacked by the rule that chose them."""
+    records = [(number_at(r, "round"), mapping_at(r, "acquisition")) for r in run.of("ask")]
+    records = [(x, counts) for x, counts in records if x is not None]
+    rules = list(dict.fromkeys(rule for _, counts in records for rule in counts))
+    if not rules:
+        return None
+    xs = [x for x, _ in records]
+    totals = {rule: sum(number_at(counts, rule) or 0 for _, counts in records) for rule in rules}
+    data: list[Trace] = [
+        {"type": "bar", "name": html.escape(f"{rule} {number(totals[rule], 0)}"), "x": xs,
+         "y": [number_at(counts, rule) or 0 for _, counts in records],
+         "marker": {"color": RULE_COLOURS[i % len(RULE_COLOURS)], "line": {"width": 0}},
+         "hovertemplate": "%{y}<extra>%{fullData.name}</extra>"}
+        for i, rule in enumerate(rules)
+    ]  # fmt: skip
+    layout = _layout(280, say("x_round", lang), say("y_asked", lang), [], top=58)
+    layout |= {"barmode": "stack", "bargap": 0.35, "showlegend": True}
+    layout["legend"] = {"orientation": "h", "x": 0, "y": 1.1, "xanchor": "left", "yanchor": "bottom",
+                        "font": {"color": "@soft"}, "itemclick": False, "itemdoubleclick": False}  # fmt: skip
+    layout["xaxis"] |= _whole(xs)
+    said = ", ".join(f"{rule} {number(total, 0)}" for rule, total in totals.items())
+    return Figure(data, layout, f"{say('asked', lang)}: {said}.")
+
+
+def annotators(run: Run, lang: Language) -> Figure | None:
+    """Skill of each annotator as a dot with its interval, the most skilled above."""
+    people = [(name, Estimate(skill, number_at(who, "low"), number_at(who, "high")))
+              for name, who in mapping_at(run.last("fit"), "annotators").items()
+              if (skill := number_at(who, "skill")) is not None]  # fmt: skip
+    if not people:
+        return None
+    people.sort(key=lambda each: each[1].mean)
+    rows = list(range(len(people)))
+    data = [_dots([value for _, value in people], rows, say("skill", lang), "@accent", True, "%{x:.0%}")]
+    notes = [_note(0, row, f"{html.escape(name)}  <b>{percent(value.mean)}</b>", xref="paper", xanchor="left",
+                   yshift=16) for row, (name, value) in zip(rows, people, strict=True)]  # fmt: skip
+    layout = _layout(max(150, 50 * len(people) + 60), say("skill", lang), "", notes, top=10)
+    layout["xaxis"] |= {"range": [-0.02, 1.04], "tickformat": ".0%", "dtick": 0.25}
+    layout["yaxis"] |= {"visible": False, "range": [-0.5, len(people) - 0.25]}
+    layout["margin"] |= {"l": 4}
+    said = "; ".join(f"{name} {percent(value.mean)}" for name, value in reversed(people))
+    return Figure(data, layout, f"{say('annotators', lang)}: {said}.")
+
+
+def wilson(share: float, n: float) -> tuple[float, float]:
+    """Wilson's 95% interval of a share observed in n trials (Wilson 1927), within 0 and 1."""
+    z2 = 1.959964**2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = math.sqrt(z2) / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _layout(height: int, x: str, y: str, notes: list[Trace], top: int = 30) -> dict[str, Any]:
+    """Quiet axes; the vertical axis is named above itself, where it needs no turned head."""
+    axis = {"gridcolor": "@grid", "zeroline": False, "linecolor": "@grid", "tickcolor": "@grid", "automargin": True,
+            "fixedrange": True, "nticks": 6, "tickfont": {"color": "@muted"}}  # fmt: skip
+    if y:
+        notes.append(_note(0, 1, y, xref="paper", yref="paper", xanchor="left", yanchor="bottom", yshift=8, xshift=-34))
+    return {
+        "height": height, "margin": {"l": 46, "r": 12, "t": top, "b": 48}, "autosize": True, "showlegend": False,
+        "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "hovermode": "closest", "dragmode": False,
+        "font": {"color": "@ink", "size": 13}, "annotations": notes,
+        "hoverlabel": {"bgcolor": "@raised", "bordercolor": "@line", "font": {"color": "@ink"}},
+        "xaxis": axis | {"showgrid": False, "ticks": "outside", "ticklen": 4,
+                         "title": {"text": x, "font": {"color": "@muted", "size": 13}, "standoff": 10}},
+        "yaxis": dict(axis),
+    }  # fmt: skip
+
+
+def _note(x: float, y: float, text: str, **more: Any) -> Trace:
+    font = {"color": more.pop("font_color", "@soft"), "size": 13}
+    return {"x": x, "y": y, "text": text, "showarrow": False, "font": font, "borderpad": 0} | more
+
+
+def _level_notes(levels: Sequence[tuple[str, float]], span: float) -> list[Trace]:
+    """Names of horizontal lines at the right. Names whose lines lie closer than a row of text share one row."""
+    rows: list[tuple[list[str], float]] = []
+    for name, y in sorted(levels, key=lambda level: -level[1]):
+        if rows and rows[-1][1] - y < 0.075 * span:
+            rows[-1][0].append(name)
+        else:
+            rows.append(([name], y))
+    return [_note(1, y, " · ".join(names), xref="paper", xanchor="right", yanchor="bottom", font_color="@muted",
+                  yshift=1) for names, y in rows]  # fmt: skip
+
+
+def _dash() -> Trace:
+    return {"color": "@muted", "width": 1.2, "dash": "4px,4px"}
+
+
+def _line(x: float | None = None, y: float | None = None) -> Trace:
+    """A dashed line across the whole plot."""
+    if x is not None:
+        return {"type": "line", "x0": x, "x1": x, "yref": "paper", "y0": 0, "y1": 1, "layer": "below", "line": _dash()}
+    return {"type": "line", "y0": y, "y1": y, "xref": "paper", "x0": 0, "x1": 1, "layer": "below", "line": _dash()}
+
+
+def _trace(xs: Sequence[float], ys: Sequence[float], name: str, colour: str, y: str = "%{y:.4~g}") -> Trace:
+    return {
+        "type": "scatter", "mode": "lines+markers", "x": list(xs), "y": list(ys), "name": name,
+        "line": {"color": colour, "width": 2.2}, "marker": {"color": colour, "size": 6},
+        "hovertemplate": f"%{{x:,}}: {y}<extra>{name}</extra>",
+    }  # fmt: skip
+
+
+def _band_and_line(xs: Sequence[float], values: Sequence[Estimate], name: str, y: str = "%{y:.4~g}") -> list[Trace]:
+    line = _trace(xs, [v.mean for v in values], name, "@accent", y)
+    if any(v.low is None for v in values):
+        return [line]
+    around = [v.ceiling for v in values] + [v.floor for v in reversed(values)]
+    band = {"type": "scatter", "mode": "lines", "x": [*xs, *reversed(xs)], "y": around, "fill": "toself",
+            "fillcolor": "@band", "line": {"width": 0}, "hoverinfo": "skip"}  # fmt: skip
+    return [band, line]
+
+
+def _dots(values: Sequence[Estimate], rows: Sequence[float], name: str, colour: str, strong: bool,
+          x: str = "%{x:.4~g}") -> Trace:  # fmt: skip
+    trace: Trace = {
+        "type": "scatter", "mode": "markers", "x": [v.mean for v in values], "y": list(rows), "name": name,
+        "marker": {"color": colour, "size": 13 if strong else 10, "line": {"width": 0}},
+        "hovertemplate": f"{name} {x}<extra></extra>", "cliponaxis": False,
+    }  # fmt: skip
+    if any(v.low is not None for v in values):
+        trace["error_x"] = _error([v.ceiling - v.mean for v in values], [v.mean - v.floor for v in values], colour)
+    return trace
+
+
+def _error(plus: Sequence[float], minus: Sequence[float], colour: str) -> Trace:
+    return {"type": "data", "symmetric": False, "array": [max(0.0, x) for x in plus],
+            "arrayminus": [max(0.0, x) for x in minus], "color": colour, "thickness": 2, "width": 5}  # fmt: skip
+
+
+def _span(values: Sequence[float], room: float) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    pad = room * (high - low or abs(high) or 1.0)
+    return low - pad, high + pad
+
+
+def _whole(xs: Sequence[float]) -> dict[str, Any]:
+    """Rounds are whole numbers: a tick for each while there is room."""
+    step = max(1, round((max(xs) - min(xs)) / 8))
+    return {"range": [min(xs) - 0.6, max(xs) + 0.6], "dtick": step, "tick0": min(xs)}
+
+
+def _with_interval(value: Estimate) -> str:
+    if value.low is None or value.high is None:
+        return number(value.mean)
+    digits = 0 if max(abs(value.low), abs(value.high)) >= 100 else 1
+    return f"{number(value.mean, digits)}</b> ({number(value.low, digits)}–{number(value.high, digits)})<b>"
+
+
+def _from_to(title: str, values: Sequence[float], lang: Language, share: bool = False) -> str:
+    first, last = (percent(x) if share else number(x) for x in (values[0], values[-1]))
+    return say("alt_from_to", lang, title=title, first=first, last=last)

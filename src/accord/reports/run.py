@@ -1,0 +1,147 @@
+"""One run as one page: the records of a run folder become DIR/report.html, which needs nothing else to be read.
+
+The page carries its own style, script and Plotly, and a policy that forbids it to load or run anything more, so text
+written by people and models can be shown. It is made from records alone, so it can always be made again.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from accord import toml
+from accord.durable import write_bytes
+from accord.records import REPORT
+from accord.reports import view
+from accord.reports.figures import figures
+from accord.reports.read import Run, at, estimate, mapping_at, number_at
+from accord.reports.verdict import Returns, accuracy_of, judged, result_sentence, terminates, unit_of, verdicts
+from accord.reports.words import LANGUAGES, WORDS, Language, duration, number, percent, say
+
+HTML_LANGUAGE = {"en": "en", "zh": "zh-Hans"}
+
+
+def write(folder: Path, lang: Language | None = None) -> Path:
+    """Writes folder/report.html from the folder's records and returns its path.
+
+    `lang` is the language the page opens in, by default the configuration's `report.lang`, else English; the page
+    holds both. Raises InputError where the folder holds no finished run.
+    """
+    run = Run.read(folder)
+    page = render(run, lang or _configured(run))
+    path = folder / REPORT
+    write_bytes(path, page.encode())
+    return path
+
+
+def _configured(run: Run) -> Language:
+    return "zh" if str(at(run.configuration, "report", "lang") or "en").startswith("zh") else "en"
+
+
+def render(run: Run, lang: Language = "en") -> str:
+    """The whole page as text."""
+    scripts = {"plotly": get_plotlyjs().replace("\r\n", "\n"), "page": _asset("page.js")}
+    drawn = {each: figures(run, each) for each in LANGUAGES}
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": number, "percent": percent, "duration": duration}
+    environment.globals |= {"t": lambda key, **values: both({each: say(key, each, **values) for each in LANGUAGES}),
+                            "both": both, "known": lambda key: key in WORDS}  # fmt: skip
+    return environment.from_string(_asset("page.html.jinja")).render(
+        run=run,
+        lang=lang,
+        html_lang=HTML_LANGUAGE[lang],
+        title=f"{task_of(run)} · accord",
+        policy=_policy(scripts.values()),
+        style=Markup(_asset("style.css")),
+        scripts={name: Markup(text) for name, text in scripts.items()},
+        figures=drawn[lang],
+        data=_json(
+            {"figures": {k: {n: asdict(f) for n, f in v.items()} for k, v in drawn.items()}, "words": _spoken()}
+        ),
+        **_content(run),
+    )
+
+
+def task_of(run: Run) -> str:
+    """The task's id as the result or the configuration names it."""
+    return str(at(run.result, "task") or at(run.configuration, "task", "id") or run.folder.name)
+
+
+def _content(run: Run) -> dict[str, Any]:
+    """Everything the template shows, so that it only sets type."""
+    chips = zip(*(verdicts(run, each) for each in LANGUAGES), strict=True)
+    result = run.result
+    return {
+        "task": task_of(run),
+        "seed": at(run.manifest, "seed") if at(run.manifest, "seed") is not None else at(result, "seed"),
+        "sentence": {each: result_sentence(result, each, unit_of(run)) for each in LANGUAGES},
+        "chips": [dict(zip(LANGUAGES, pair, strict=True)) for pair in chips],
+        "measured": estimate(result.get("true_return")),
+        "returns": Returns.read(result),
+        "terminates": terminates(run),
+        "accuracy": accuracy_of(run),
+        "agreement": judged(run, "agreement"),
+        "stats": view.stats(run),
+        "tally": view.tally(run),
+        "seconds": view.parts(mapping_at(result, "seconds"), number_at(result, "seconds", "total")),
+        "env_steps": view.parts(mapping_at(result, "env_steps_by"), number_at(result, "env_steps")),
+        "examples": view.examples(run),
+        "sparks": view.sparks(run),
+        "rounds": view.rounds(run),
+        "annotators": view.annotator_rows(run),
+        "configuration": toml.to_text(dict(run.configuration)),
+        "chosen": view.flat(mapping_at(result, "chosen")),
+        "versions": view.flat({"commit": at(run.manifest, "commit"), **_prefixed(run)}),
+        "lineage": view.flat(mapping_at(result, "lineage") or mapping_at(run.manifest, "lineage")),
+        "commit": at(run.manifest, "commit"),
+    }
+
+
+def _prefixed(run: Run) -> dict[str, Any]:
+    machine = at(run.manifest, "machine")
+    return {
+        **mapping_at(run.manifest, "versions"),
+        **(machine if isinstance(machine, Mapping) else {"machine": machine}),
+    }
+
+
+def both(texts: Mapping[str, object]) -> Markup:
+    """Text in both languages; the style shows the one the page is set to. Everything is escaped."""
+    if len(set(texts.values())) == 1:
+        return Markup("{}").format(next(iter(texts.values())))
+    spans = [Markup('<span class="l-{}" lang="{}">{}</span>').format(k, HTML_LANGUAGE[k], v) for k, v in texts.items()]
+    return Markup("").join(spans)
+
+
+def _asset(name: str) -> str:
+    return files("accord.reports").joinpath(name).read_text(encoding="utf-8").replace("\r\n", "\n")
+
+
+def _policy(scripts: Any) -> str:
+    """Forbids every connection and every script but the page's own, by their hashes."""
+    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts)
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _json(value: object) -> Markup:
+    """JSON that cannot close its script element."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
+
+
+def _spoken() -> dict[str, dict[str, str]]:
+    keys = ("copy", "copied", "theme", "nav")
+    return {each: {key: say(key, each) for key in keys} for each in LANGUAGES}
