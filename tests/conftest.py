@@ -5,6 +5,7 @@ that does not hold fails the test that met it. Warnings are errors (pyproject.to
 """
 
 import os
+import typing
 
 # Before torch is imported: a test machine has few cores, and results must not depend on how many.
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -20,4 +21,9 @@ torch.set_num_threads(1)
 settings.register_profile("accord", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("accord")
 
-install_import_hook("accord", "beartype.beartype")
+# beartype checks a Protocol by isinstance, which Python refuses unless the Protocol asks for it. Only tests need that, so
+# they ask for all Protocols at once, in place of a decorator on each.
+typing.Protocol._is_runtime_protocol = True
+
+# The numeric tower of PEP 484: a whole number is a number.
+install_import_hook("accord", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")

@@ -1,7 +1,7 @@
 """What made what: answers -> reward -> policy, by the hashes that each round recorded.
 
-A record with `reward_hash` and `answers_hash` says: this reward was fitted to those answers (all of the store up to
-`answers_seq`). A record with `policy_hash` and `reward_hash` says: this policy was improved against that reward. The
+A record with `reward_hash` and `answers_hash` says: this reward was fitted to those answers (all of the store up to the
+round's `cursor`). A record with `policy_hash` and `reward_hash` says: this policy was improved against that reward. The
 folder keeps the last reward and policy; of earlier ones the records hold the hash alone.
 """
 
@@ -60,9 +60,10 @@ def _answers(folder: Path, manifest: Mapping[str, Any], records: Sequence[Mappin
         return []
     if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_file():
         return [Link(fit["round"], "answers", fit["answers_hash"], "missing") for fit in fits]
+    cursors = {record["round"]: record["cursor"] for record in records if "cursor" in record}
     store = Store(url)
     try:
-        return [_compared(fit, "answers", hash_answers(store.answers(upto=fit.get("answers_seq")))) for fit in fits]
+        return [_compared(fit, "answers", hash_answers(store.answers(upto=cursors.get(fit["round"])))) for fit in fits]
     finally:
         store.close()
 

@@ -9,7 +9,7 @@ class Progress(Protocol):
     """Told by the loop as it goes; shown by the command line, or by nobody."""
 
     def stage(self, name: str, round: int, rounds: int) -> None:
-        """A stage (collect, ask, fit, improve, judge, ...) of round `round` of `rounds` begins."""
+        """A stage (collect, ask, fit, improve, judge, ...) of round `round` begins; `rounds` in all, from 0."""
         ...
 
     def advance(self, steps: int, total: int) -> None:

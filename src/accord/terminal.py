@@ -56,7 +56,7 @@ class Standing:
         return " · ".join(parts)
 
     def place(self) -> str:
-        return f"round {self.round}/{self.rounds} {self.name}" if self.rounds else self.name
+        return f"round {self.round + 1}/{self.rounds} {self.name}" if self.rounds else self.name
 
 
 class Lines:

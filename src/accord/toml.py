@@ -1,9 +1,9 @@
 """TOML to frozen dataclasses: every key known, every value of its type, every error one sentence with a remedy.
 
 A section is a dataclass, a key one of its fields (a field that ends in `_`, such as `lambda_`, is the key `lambda`).
-Where a section may be one of several dataclasses, the default of their `kind` or `algorithm` says which is meant. A word
-in place of a section whose first key is a text sets that key: `teacher = "noisy"` is `teacher.flaw = "noisy"`. "none" is
-the value None where that is allowed.
+Where a section may be one of several dataclasses, the default of their `kind` or `algorithm` says which is meant. A
+word in place of a section whose first key is a text sets that key: `teacher = "noisy"` is `teacher.flaw = "noisy"`.
+"none" is the value None where that is allowed.
 
 Values are validated by pydantic in strict mode; ranges are the owners' business, in `__post_init__`.
 """
@@ -105,14 +105,13 @@ class _Reader:
 
     def section(self, owners: tuple[type, ...], tree: Tree, above: str) -> Any:
         """One dataclass, its sections first."""
+        if WORD in tree:
+            tree = self._spelt_out(owners[0], tree, above)
         owner = self._chosen(owners, tree, above)
         hints = get_type_hints(owner)
         named = {_key(field): field for field in _fields(owner)}
         values: Tree = {}
-        for key, value in tree.items():
-            name = next(iter(named)) if key == WORD and _takes_word(owner) else key
-            if name == WORD:
-                raise InputError(self._no_section(value, above[:-1]))
+        for name, value in tree.items():
             if name not in named:
                 raise InputError(self._unknown(value, above, name, list(named)))
             field = named[name]
@@ -152,6 +151,13 @@ class _Reader:
                 f"{path} is {_shown(value)}{self._place(value)}; it must be {describe(hint)}: "
                 f"{_remedy(hint, value, default)}"
             ) from None
+
+    def _spelt_out(self, owner: type, tree: Tree, above: str) -> Tree:
+        """The tree with the word that stood for the section under the section's first key."""
+        if not _takes_word(owner):
+            raise InputError(self._no_section(tree[WORD], above[:-1]))
+        first = _key(_fields(owner)[0])
+        return {first if key == WORD else key: value for key, value in tree.items()}
 
     def _chosen(self, owners: tuple[type, ...], tree: Tree, above: str) -> type:
         """Which dataclass a section is, by its tag; the first where none is given."""
@@ -290,4 +296,6 @@ def _literal(value: Any) -> str:
         return '"none"'
     if isinstance(value, float):
         return repr(value)
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False).replace(
+        "\x7f", "\\u007f"
+    )  # the one character TOML refuses beyond JSON

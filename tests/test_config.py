@@ -1,0 +1,84 @@
+"""Golden, contract: the configuration of a run, composed of its parts' own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from accord import config, toml
+from accord.types import InputError
+
+EXAMPLES = sorted((Path(__file__).resolve().parent.parent / "examples").glob("*.toml"))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "run.toml"
+    path.write_text('seed = 3\n[feedback]\nlabels = 60\nteacher = "noisy"\n[policy]\nsteps = 1e5\n')
+    return path
+
+
+def test_golden_a_file_with_overrides(file: Path):
+    loaded = config.load(file, {"reward.members": "3", "feedback.teacher.mistake": "0.1", "seed": "4"})
+    assert (loaded.seed, loaded.feedback.labels, loaded.policy.steps, loaded.reward.members) == (4, 60, 100_000, 3)
+    assert (loaded.feedback.teacher.flaw, loaded.feedback.teacher.mistake) == ("noisy", 0.1)
+
+
+def test_contract_the_keys_that_other_tools_rely_on_exist():
+    wanted = {
+        "seed",
+        "task.kind",
+        "task.id",
+        "feedback.labels",
+        "feedback.annotator",
+        "policy.algorithm",
+        "policy.steps",
+    }
+    known = set(toml.keys(config.RunConfig))
+    assert wanted <= known
+    assert any(key.startswith("feedback.teacher.") for key in known)
+
+
+def test_contract_the_resolved_configuration_is_json_and_is_read_back(file: Path, tmp_path: Path):
+    loaded = config.load(file, {"feedback.teacher.beta": "inf"})
+    tree = json.loads(json.dumps(config.dump(loaded), allow_nan=False))
+    assert config.from_tree(tree) == loaded
+    (tmp_path / "again.toml").write_text(config.to_text(loaded))
+    assert config.load(tmp_path / "again.toml") == loaded
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_contract_every_example_loads(path: Path):
+    loaded = config.load(path)
+    assert loaded.feedback.labels > 0
+
+
+def test_contract_every_default_is_told_apart_by_its_key(file: Path):
+    keys = toml.keys(config.RunConfig)
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("seed", "-1", "seed is -1; it must be between 0 and"),
+        ("feedback.labels", "0", "feedback.labels is 0; it must be between 1 and"),
+        ("feedback.rounds", "61", "feedback.rounds is 61; every round needs a label and feedback.labels is 60"),
+        ("feedback.first", "1.5", "feedback.first is 1.5; it must be between 0"),
+        ("feedback.levels", "4", "feedback.levels is 4; a comparison has 2, 3 or 7 levels"),
+        ("feedback.annotator", "human", 'feedback.annotator is "human"; it must be one of "teacher", "web"'),
+        ("task.kind", "contol", 'task.kind is "contol"; it must be "control": did you mean "control"?'),
+        ("policy.algorithm", "pppo", 'did you mean "ppo"?'),
+        ("policy.gamma", "nan", "policy.gamma is nan; it must be between 0 and 1"),
+        ("feedback.label", "5", 'did you mean "feedback.labels"?'),
+        ("report.sinks", "tensorbord", "report.sinks"),
+    ],
+)
+def test_golden_a_wrong_value_is_refused_in_one_sentence(file: Path, key: str, value: str, words: str):
+    with pytest.raises(InputError) as caught:
+        config.load(file, {key: value})
+    message = str(caught.value)
+    assert words in message
+    assert "\n" not in message
