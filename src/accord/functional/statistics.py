@@ -1,0 +1,232 @@
+"""Figures with intervals: returns over seeds, shares, calibration, agreement. Pure; randomness is an argument.
+
+Axes: `run` (one seed), `task`, `query`. Intervals are (low, high), two-sided, and cover `level` of cases.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+from scipy import stats
+
+Interval = tuple[float, float]
+Scores = Float[np.ndarray, "run task"]
+
+
+# ------------------------------------------------------------------------------------- returns over seeds
+
+
+def iqm(scores: Shaped[np.ndarray, "*shape"]) -> float:
+    """Interquartile mean: the mean of what is left without the floor(n / 4) lowest and highest of all n scores.
+
+    Agarwal et al. 2108.13264, section 4.3. With fewer than four scores it is the mean.
+    """
+    flat = np.sort(scores, axis=None)
+    cut = flat.size // 4
+    return float(flat[cut : flat.size - cut].mean())
+
+
+def mean(scores: Shaped[np.ndarray, "*shape"]) -> float:
+    """The plain mean, as a statistic to bootstrap."""
+    return float(np.mean(scores))
+
+
+def bootstrap_interval(
+    scores: Scores,
+    statistic: Callable[[Scores], float],
+    rng: np.random.Generator,
+    level: float = 0.95,
+    draws: int = 2000,
+) -> Interval:
+    """Percentile interval of a statistic, runs drawn again within each task (strata), Agarwal et al. 2108.13264.
+
+    Too narrow with few runs: ten or more are wanted.
+    """
+    runs, tasks = scores.shape
+    rows = rng.integers(runs, size=(draws, runs, tasks))
+    return _percentiles(np.array([statistic(scores[row, np.arange(tasks)]) for row in rows]), level)
+
+
+def paired_bootstrap_interval(
+    ours: Scores,
+    theirs: Scores,
+    statistic: Callable[[Scores], float],
+    rng: np.random.Generator,
+    level: float = 0.95,
+    draws: int = 2000,
+) -> Interval:
+    """Percentile interval of `statistic(ours) - statistic(theirs)`; run i of both shares a seed and is drawn as one."""
+    runs, tasks = ours.shape
+    columns = np.arange(tasks)
+    rows = rng.integers(runs, size=(draws, runs, tasks))
+    return _percentiles(
+        np.array([statistic(ours[row, columns]) - statistic(theirs[row, columns]) for row in rows]), level
+    )
+
+
+def probability_of_improvement(
+    ours: Scores,
+    theirs: Float[np.ndarray, "other task"],
+    rng: np.random.Generator,
+    level: float = 0.95,
+    draws: int = 2000,
+) -> tuple[float, Interval]:
+    """`mean over tasks of P(X > Y) + P(X = Y) / 2` for runs X of ours and Y of theirs, in [0, 1], with its interval.
+
+    Agarwal et al. 2108.13264, section 4.3 (Mann-Whitney U / (n m)); the two sides are drawn again independently
+    within each task.
+    """
+    won = [(np.sign(ours[:, [t]] - theirs[None, :, t]) + 1) / 2 for t in range(ours.shape[1])]
+    found = np.zeros(draws)
+    for wins in won:
+        runs, others = wins.shape
+        # How often each run was drawn stands for drawing the table's rows and columns themselves.
+        row = rng.multinomial(runs, np.full(runs, 1 / runs), size=draws)
+        column = rng.multinomial(others, np.full(others, 1 / others), size=draws)
+        found += np.einsum("dr,rc,dc->d", row, wins, column) / (runs * others)
+    return float(np.mean([wins.mean() for wins in won])), _percentiles(found / len(won), level)
+
+
+def _percentiles(found: Float[np.ndarray, "draw"], level: float) -> Interval:
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+# ------------------------------------------------------------------------------------------------- tests
+
+
+def holm(p_values: Float[np.ndarray, "test"]) -> Float[np.ndarray, "test"]:
+    """Holm's step-down adjusted p values: at most alpha where the family-wise error alpha allows rejecting.
+
+    `p~_(i) = max_{j <= i} min(1, (m - j + 1) p_(j))` (Holm 1979); valid under any dependence.
+    """
+    order = np.argsort(p_values)
+    stepped = p_values[order] * np.arange(len(p_values), 0, -1)
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
+    return adjusted
+
+
+def tost(difference: Float[np.ndarray, "run"], low: float, high: float) -> float:
+    """p value of two one-sided t tests (Schuirmann 1987): small where the mean difference lies within (low, high).
+
+    `difference` is ours minus theirs per seed, two at least. Equivalence is never shown by a large p of a t test.
+    """
+    spread = difference.std(ddof=1) / math.sqrt(len(difference))
+    centre = difference.mean()
+    if spread == 0:
+        return 0.0 if low < centre < high else 1.0
+    freedom = len(difference) - 1
+    above_low = stats.t.sf((centre - low) / spread, freedom)
+    below_high = stats.t.cdf((centre - high) / spread, freedom)
+    return float(max(above_low, below_high))
+
+
+def wilson(successes: float, count: float, level: float = 0.95) -> Interval:
+    """Wilson's score interval of a share (1927), within [0, 1]; (0, 1) where there is no observation.
+
+    Both may be fractions: half a success for a tie, an effective count for clustered observations.
+    """
+    if count <= 0:
+        return 0.0, 1.0
+    z = float(stats.norm.ppf((1 + level) / 2))
+    share = successes / count
+    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z / (1 + z**2 / count) * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def effective_count(hits: Float[np.ndarray, "query"], cluster: Int[np.ndarray, "query"]) -> float:
+    """How many independent observations clustered ones are worth for their mean, in (0, n].
+
+    `n / deff` with `deff = sum_c (sum_{q in c} (x_q - mean))^2 / sum_q (x_q - mean)^2`, at least 1 (Kish). Where all
+    hits are equal nothing can be estimated, and the number of clusters is returned.
+    """
+    residual = hits - hits.mean()
+    sums = np.bincount(np.unique(cluster, return_inverse=True)[1].ravel(), weights=residual)
+    total = float(np.square(residual).sum())
+    if total == 0:
+        return float(len(sums))
+    return len(hits) / max(1.0, float(np.square(sums).sum()) / total)
+
+
+# ------------------------------------------------------------------------------------------- calibration
+
+
+def brier(probability: Float[np.ndarray, "query"], outcome: Float[np.ndarray, "query"]) -> float:
+    """`mean (p - y)^2`, in [0, 1]; a coin has .25 (Brier 1950)."""
+    return float(np.square(probability - outcome).mean())
+
+
+def ece(probability: Float[np.ndarray, "query"], outcome: Float[np.ndarray, "query"], bins: int = 10) -> float:
+    """Expected calibration error `sum_b n_b / n |mean p - mean y|`, in [0, 1], over bins of equal count.
+
+    Guo et al. 1706.04599, with equal counts in place of equal widths. Few queries bias it upwards: at 100 queries
+    and 10 bins a perfect forecast of one half still shows about .13.
+    """
+    order = np.argsort(probability, kind="stable")
+    parts = np.array_split(order, min(bins, len(order)))
+    return float(sum(abs((probability[part] - outcome[part]).sum()) for part in parts) / len(order))
+
+
+# -------------------------------------------------------------------------------------------- agreement
+
+
+def pearson(x: Float[np.ndarray, "item"], y: Float[np.ndarray, "item"]) -> float:
+    """Linear correlation in [-1, 1]; NaN where either side is constant or there are fewer than two."""
+    return float(np.corrcoef(x, y)[0, 1]) if _vary(x, y) else math.nan
+
+
+def spearman(x: Float[np.ndarray, "item"], y: Float[np.ndarray, "item"]) -> float:
+    """Rank correlation in [-1, 1], ties at their mean rank; NaN as in `pearson`."""
+    return pearson(stats.rankdata(x), stats.rankdata(y))
+
+
+def kendall(x: Float[np.ndarray, "item"], y: Float[np.ndarray, "item"]) -> float:
+    """Kendall's tau-b in [-1, 1]: concordant minus discordant pairs, corrected for ties; NaN as in `pearson`."""
+    return float(np.asarray(stats.kendalltau(x, y), float)[0]) if _vary(x, y) else math.nan
+
+
+def _vary(x: Float[np.ndarray, "item"], y: Float[np.ndarray, "item"]) -> bool:
+    return len(x) >= 2 and bool(np.ptp(x) > 0) and bool(np.ptp(y) > 0)
+
+
+def krippendorff(
+    values: Float[np.ndarray, "annotator query"], metric: Literal["nominal", "ordinal", "interval"] = "nominal"
+) -> float:
+    """Krippendorff's `alpha = 1 - D_o / D_e`, at most 1; 0 is chance. NaN in `values` is "not answered".
+
+    Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011). NaN where no query has two answers, or where
+    all answers are equal.
+    """
+    levels, codes = np.unique(values[~np.isnan(values)], return_inverse=True)
+    coded = np.full(values.shape, -1)
+    coded[~np.isnan(values)] = codes
+    counts = np.stack([(coded == c).sum(0) for c in range(len(levels))]) if len(levels) else np.zeros((0, 0), int)
+    counts = counts[:, counts.sum(0) >= 2]
+    if counts.size == 0:
+        return math.nan
+    answers = counts.sum(0)
+    observed = (counts / (answers - 1)) @ counts.T - np.diag((counts / (answers - 1)).sum(1))
+    total = observed.sum(0)
+    expected = (np.outer(total, total) - np.diag(total)) / (total.sum() - 1)
+    distance = _distance(levels, total, metric)
+    if (expected * distance).sum() == 0:
+        return math.nan
+    return float(1 - (observed * distance).sum() / (expected * distance).sum())
+
+
+def _distance(
+    levels: Float[np.ndarray, "level"], total: Float[np.ndarray, "level"], metric: str
+) -> Float[np.ndarray, "level level"]:
+    if metric == "nominal":
+        return 1.0 - np.eye(len(levels))
+    if metric == "interval":
+        return np.square(levels[:, None] - levels[None])
+    # Ordinal: answers strictly between two levels, and half of those at either.
+    middle = np.cumsum(total) - total / 2
+    return np.square(middle[:, None] - middle[None])
