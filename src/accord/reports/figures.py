@@ -14,10 +14,11 @@ from typing import Any
 
 from accord.reports.read import Estimate, Json, Run, at, banded, mapping_at, number_at, numbers_at
 from accord.reports.verdict import Returns, judged
+from accord.reports.view import rules
 from accord.reports.words import Language, number, percent, say
 
 Trace = dict[str, Any]
-RULE_COLOURS = ("@accent", "@second", "@third", "@fourth", "@fifth")
+TONES = tuple(f"@tone{i}" for i in range(6))  # one hue, dark to light: told apart without colour
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,16 @@ def baselines(returns: Returns, lang: Language) -> Figure | None:
             for i, (name, key, value) in enumerate(measured)]  # fmt: skip
     values = [x for *_, value in measured for x in (value.floor, value.ceiling)]
     values += [returns.best] if returns.best is not None else []
-    low, high = _span(values, 0.06)
+    low, high = _span([*values, 0.0] if 0 < min(values) < 0.4 * max(values) else values, 0.05)
     notes = [
         _note(0, len(measured) - 1 - i, f"{name}  <b>{_with_interval(value)}</b>", xref="paper", xanchor="left",
               yshift=17, font_color="@ink" if key == "policy" else "@soft")
         for i, (name, key, value) in enumerate(measured)
     ]  # fmt: skip
-    layout = _layout(62 * len(measured) + 60, say("x_return", lang), "", notes, top=14)
+    layout = _layout(68 * len(measured) + 68, say("x_return", lang), "", notes, top=14)
     layout["xaxis"] |= {"range": [low, high]}
     layout["yaxis"] |= {"visible": False, "range": [-0.45, len(measured) - 0.25]}
-    layout["margin"] |= {"l": 4}
+    layout["margin"] |= {"l": 14}
     if returns.best is not None:
         layout["shapes"] = [_line(x=returns.best)]
         notes.append(_note(returns.best, 1, say("best", lang), yref="paper", xanchor="right", yanchor="bottom"))
@@ -128,9 +129,8 @@ def reliability(run: Run, lang: Language) -> Figure | None:
     }]  # fmt: skip
     ece = judged(run, "ece")
     told = say("none", lang) if ece is None else number(ece, 3)
-    notes = [_note(0.97, 0.03, f"ECE <b>{told}</b>", xref="paper", yref="paper", xanchor="right", yanchor="bottom"),
-             _note(0.28, 0.28, say("perfect", lang), xanchor="right", yanchor="bottom")]  # fmt: skip
-    layout = _layout(320, say("x_p", lang), say("y_observed", lang), notes)
+    note = _note(0.97, 0.03, f"ECE <b>{told}</b>", xref="paper", yref="paper", xanchor="right", yanchor="bottom")
+    layout = _layout(320, say("x_p", lang), say("y_observed", lang), [note])
     for axis in ("xaxis", "yaxis"):
         layout[axis] |= {"range": [-0.03, 1.05], "dtick": 0.25, "tickformat": ".0%"}
     layout["shapes"] = [{"type": "line", "x0": 0, "y0": 0, "x1": 1, "y1": 1, "layer": "below", "line": _dash()}]
@@ -164,50 +164,52 @@ def scatter(run: Run, lang: Language) -> Figure | None:
 
 def likelihood(run: Run, lang: Language) -> Figure | None:
     """Training and held-out log-likelihood per answer: where they part, the reward has begun to learn by heart."""
-    data: list[Trace] = []
-    notes: list[Trace] = []
-    rounds: list[float] = []
-    ends: list[float] = []
-    for key, word, colour in (("train_log_likelihood", "train", "@muted"),
-                              ("heldout_log_likelihood", "heldout", "@accent")):  # fmt: skip
-        points = [(number_at(r, "round"), number_at(r, key)) for r in run.of("fit")]
-        seen = [(x, y) for x, y in points if x is not None and y is not None]
-        if not seen:
-            continue
-        xs, ys = [x for x, _ in seen], [y for _, y in seen]
-        data.append(_trace(xs, ys, say(word, lang), colour))
-        above = key.startswith("train")
-        notes.append(_note(1, ys[-1], say(word, lang), xref="paper", xanchor="right", font_color=colour.replace(
-            "muted", "soft"), yanchor="bottom" if above else "top", yshift=5 if above else -5))  # fmt: skip
-        rounds, ends = rounds + xs, ends + ys
-    if not data:
+    train, heldout = (_points(run.of("fit"), f"{name}_log_likelihood") for name in ("train", "heldout"))
+    if not train and not heldout:
         return None
+    lines = [("train", train, "@muted"), ("heldout", heldout, "@accent")]
+    data = [
+        _trace([x for x, _ in points], [y for _, y in points], say(key, lang), colour)
+        for key, points, colour in lines
+        if points
+    ]
+    low, high = _span([y for _, y in train + heldout], 0.1)
+    crowded = bool(train and heldout) and abs(train[-1][1] - heldout[-1][1]) < 0.08 * (high - low)
+    push = 9 if crowded else 0
+    if train and heldout and train[-1][1] < heldout[-1][1]:
+        push = -push
+    notes = [
+        _note(points[-1][0], points[-1][1], say(key, lang), xanchor="left", xshift=9, font_color=colour,
+              yshift=push if key == "train" else -push)
+        for key, points, colour in lines if points
+    ]  # fmt: skip
     layout = _layout(300, say("x_round", lang), say("y_ll", lang), notes)
-    layout["xaxis"] |= _whole(rounds)
-    layout["yaxis"] |= {"range": list(_span(ends, 0.14))}
-    return Figure(data, layout, _from_to(say("likelihood", lang), list(data[-1]["y"]), lang))
+    layout["xaxis"] |= _whole([x for x, _ in train + heldout])
+    layout["yaxis"] |= {"range": [low, high]}
+    layout["margin"] |= {"r": 62}
+    return Figure(data, layout, _from_to(say("likelihood", lang), [y for _, y in heldout or train], lang))
+
+
+def _points(records: Sequence[Json], key: str) -> list[tuple[float, float]]:
+    pairs = [(number_at(r, "round"), number_at(r, key)) for r in records]
+    return [(x, y) for x, y in pairs if x is not None and y is not None]
 
 
 def asked(run: Run, lang: Language) -> Figure | None:
-    """Questions of each round, stacked by the rule that chose them."""
-    records = [(number_at(r, "round"), mapping_at(r, "acquisition")) for r in run.of("ask")]
-    records = [(x, counts) for x, counts in records if x is not None]
-    rules = list(dict.fromkeys(rule for _, counts in records for rule in counts))
-    if not rules:
+    """Questions of each round, stacked by the rule that chose them; the page sets the key beside it."""
+    totals = rules(run)
+    records = [(x, mapping_at(r, "acquisition")) for r in run.of("ask") if (x := number_at(r, "round")) is not None]
+    if not totals or not records:
         return None
     xs = [x for x, _ in records]
-    totals = {rule: sum(number_at(counts, rule) or 0 for _, counts in records) for rule in rules}
     data: list[Trace] = [
-        {"type": "bar", "name": html.escape(f"{rule} {number(totals[rule], 0)}"), "x": xs,
+        {"type": "bar", "name": html.escape(rule), "x": xs,
          "y": [number_at(counts, rule) or 0 for _, counts in records],
-         "marker": {"color": RULE_COLOURS[i % len(RULE_COLOURS)], "line": {"width": 0}},
+         "marker": {"color": TONES[i % len(TONES)], "line": {"width": 0}},
          "hovertemplate": "%{y}<extra>%{fullData.name}</extra>"}
-        for i, rule in enumerate(rules)
+        for i, rule in enumerate(totals)
     ]  # fmt: skip
-    layout = _layout(280, say("x_round", lang), say("y_asked", lang), [], top=58)
-    layout |= {"barmode": "stack", "bargap": 0.35, "showlegend": True}
-    layout["legend"] = {"orientation": "h", "x": 0, "y": 1.1, "xanchor": "left", "yanchor": "bottom",
-                        "font": {"color": "@soft"}, "itemclick": False, "itemdoubleclick": False}  # fmt: skip
+    layout = _layout(310, say("x_round", lang), say("y_asked", lang), []) | {"barmode": "stack", "bargap": 0.4}
     layout["xaxis"] |= _whole(xs)
     said = ", ".join(f"{rule} {number(total, 0)}" for rule, total in totals.items())
     return Figure(data, layout, f"{say('asked', lang)}: {said}.")
@@ -226,9 +228,9 @@ def annotators(run: Run, lang: Language) -> Figure | None:
     notes = [_note(0, row, f"{html.escape(name)}  <b>{percent(value.mean)}</b>", xref="paper", xanchor="left",
                    yshift=16) for row, (name, value) in zip(rows, people, strict=True)]  # fmt: skip
     layout = _layout(max(150, 50 * len(people) + 60), say("skill", lang), "", notes, top=10)
-    layout["xaxis"] |= {"range": [-0.02, 1.04], "tickformat": ".0%", "dtick": 0.25}
+    layout["xaxis"] |= {"range": [0, 1.04], "tickformat": ".0%", "dtick": 0.25}
     layout["yaxis"] |= {"visible": False, "range": [-0.5, len(people) - 0.25]}
-    layout["margin"] |= {"l": 4}
+    layout["margin"] |= {"l": 14}
     said = "; ".join(f"{name} {percent(value.mean)}" for name, value in reversed(people))
     return Figure(data, layout, f"{say('annotators', lang)}: {said}.")
 
@@ -264,15 +266,23 @@ def _note(x: float, y: float, text: str, **more: Any) -> Trace:
 
 
 def _level_notes(levels: Sequence[tuple[str, float]], span: float) -> list[Trace]:
-    """Names of horizontal lines at the right. Names whose lines lie closer than a row of text share one row."""
-    rows: list[tuple[list[str], float]] = []
+    """Names of horizontal lines at the right, above each line.
+
+    Where lines lie closer than a row of text, the lowest is named below its line and the others share the row above.
+    """
+    rows: list[list[tuple[str, float]]] = []
     for name, y in sorted(levels, key=lambda level: -level[1]):
-        if rows and rows[-1][1] - y < 0.075 * span:
-            rows[-1][0].append(name)
+        if rows and rows[-1][0][1] - y < 0.08 * span:
+            rows[-1].append((name, y))
         else:
-            rows.append(([name], y))
-    return [_note(1, y, " · ".join(names), xref="paper", xanchor="right", yanchor="bottom", font_color="@muted",
-                  yshift=1) for names, y in rows]  # fmt: skip
+            rows.append([(name, y)])
+    placed = {"xref": "paper", "xanchor": "right", "font_color": "@muted"}
+    notes = []
+    for row in rows:
+        above, below = (row, []) if len(row) == 1 else (row[:-1], row[-1:])
+        notes.append(_note(1, above[0][1], " · ".join(name for name, _ in above), yanchor="bottom", yshift=1, **placed))
+        notes += [_note(1, y, name, yanchor="top", yshift=-2, **placed) for name, y in below]
+    return notes
 
 
 def _dash() -> Trace:
@@ -318,7 +328,7 @@ def _dots(values: Sequence[Estimate], rows: Sequence[float], name: str, colour: 
 
 def _error(plus: Sequence[float], minus: Sequence[float], colour: str) -> Trace:
     return {"type": "data", "symmetric": False, "array": [max(0.0, x) for x in plus],
-            "arrayminus": [max(0.0, x) for x in minus], "color": colour, "thickness": 2, "width": 5}  # fmt: skip
+            "arrayminus": [max(0.0, x) for x in minus], "color": colour, "thickness": 2, "width": 0}  # fmt: skip
 
 
 def _span(values: Sequence[float], room: float) -> tuple[float, float]:

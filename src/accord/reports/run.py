@@ -93,7 +93,8 @@ def _content(run: Run) -> dict[str, Any]:
         "agreement": judged(run, "agreement"),
         "stats": view.stats(run),
         "tally": view.tally(run),
-        "seconds": view.parts(mapping_at(result, "seconds"), number_at(result, "seconds", "total")),
+        "rules": view.rules(run),
+        "seconds": view.parts(view.seconds(run), number_at(result, "seconds", "total")),
         "env_steps": view.parts(mapping_at(result, "env_steps_by"), number_at(result, "env_steps")),
         "examples": view.examples(run),
         "sparks": view.sparks(run),
@@ -103,7 +104,7 @@ def _content(run: Run) -> dict[str, Any]:
         "chosen": view.flat(mapping_at(result, "chosen")),
         "versions": view.flat({"commit": at(run.manifest, "commit"), **_prefixed(run)}),
         "lineage": view.flat(mapping_at(result, "lineage") or mapping_at(run.manifest, "lineage")),
-        "commit": at(run.manifest, "commit"),
+        "commit": str(at(run.manifest, "commit") or "")[:12],
     }
 
 
@@ -143,5 +144,5 @@ def _json(value: object) -> Markup:
 
 
 def _spoken() -> dict[str, dict[str, str]]:
-    keys = ("copy", "copied", "theme", "nav")
+    keys = ("copy", "copied", "theme")
     return {each: {key: say(key, each) for key in keys} for each in LANGUAGES}

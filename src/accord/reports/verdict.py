@@ -8,7 +8,8 @@ from typing import Literal
 from accord.reports.read import Estimate, Json, Run, at, banded, estimate, mapping_at, number_at, numbers_at
 from accord.reports.words import Language, number, percent, say
 
-Mark = Literal["good", "caution", "bad", "none"]
+Mark = Literal["good", "note", "caution", "bad", "none"]
+NEAR = 0.9  # of the true reward's return: short of it is a note, further off a caution
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def verdicts(run: Run, lang: Language) -> tuple[Chip, ...]:
     returns = Returns.read(run.result)
     chips = [_against_constant(returns, terminates(run), lang), _against_random(returns, lang)]
     chips += [_against_true(returns, lang), _accuracy(run, lang)]
-    order: tuple[Mark, ...] = ("bad", "caution", "good", "none")
+    order: tuple[Mark, ...] = ("bad", "caution", "good", "note", "none")
     return tuple(sorted(chips, key=lambda chip: order.index(chip.mark)))
 
 
@@ -162,8 +163,10 @@ def _against_true(returns: Returns, lang: Language) -> Chip:
     policy, true = returns.policy, returns.true
     if policy is None or true is None:
         return _absent("true", lang)
-    mark, key = ("good", "true_good") if policy.ceiling >= true.floor else ("caution", "true_close")
-    return Chip(mark, say(key, lang), say(f"{key}_why", lang, other=_value(true)))
+    if policy.ceiling >= true.floor:
+        return Chip("good", say("true_good", lang), say("true_good_why", lang, other=_value(true)))
+    mark: Mark = "note" if (returns.share or 0.0) >= NEAR else "caution"
+    return Chip(mark, say("true_close", lang), say("true_close_why", lang, other=_value(true)))
 
 
 def accuracy_of(run: Run) -> Estimate | None:

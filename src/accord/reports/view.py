@@ -10,7 +10,7 @@ from accord.reports.read import Estimate, Json, Run, at, banded, mapping_at, num
 from accord.reports.verdict import accuracy_of, judged
 from accord.reports.words import WORDS, duration, number, percent
 
-EXAMPLES = 12  # as many answered examples as a reader will look at
+EXAMPLES = 8  # as many answered examples as a reader will look at
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Part:
     amount: float
     share: float
     start: float
+    tone: int  # of the page's tones; the last is kept for "other"
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,24 @@ def tally(run: Run) -> tuple[Stat, ...]:
     return tuple(Stat(names[key], None if x is None else number(x, 0)) for key, x in sums.items())
 
 
+def rules(run: Run) -> dict[str, float]:
+    """Questions asked by each rule over all rounds, in the order in which the rules first asked."""
+    records = [mapping_at(record, "acquisition") for record in run.of("ask")]
+    names = dict.fromkeys(str(rule) for counts in records for rule in counts)
+    totals = {rule: sum(number_at(counts, rule) or 0.0 for counts in records) for rule in names}
+    return {rule: total for rule, total in totals.items() if total}
+
+
 def _sum(records: Sequence[Json], key: str) -> float | None:
     found = [x for record in records if (x := number_at(record, key)) is not None]
     return sum(found) if found else None
+
+
+def seconds(run: Run) -> dict[str, Any]:
+    """Seconds of each stage: as the result tells, else summed over the stage's records."""
+    names = dict.fromkeys(str(record.get("stage")) for record in run.stages)
+    summed = {name: total for name in names if (total := _sum(run.of(name), "seconds")) is not None}
+    return {**summed, **mapping_at(run.result, "seconds")}
 
 
 def parts(amounts: Mapping[str, Any], whole: float | None) -> tuple[Part, ...]:
@@ -104,8 +120,8 @@ def parts(amounts: Mapping[str, Any], whole: float | None) -> tuple[Part, ...]:
     if sizes and left > 0.005 * (whole or 1.0):
         sizes["other"] = left
     total, start, found = sum(sizes.values()), 0.0, []
-    for name, x in sorted(sizes.items(), key=lambda each: (each[0] == "other", -each[1])):
-        found.append(Part(name, name in WORDS, x, x / total, start))
+    for i, (name, x) in enumerate(sorted(sizes.items(), key=lambda each: (each[0] == "other", -each[1]))):
+        found.append(Part(name, name in WORDS, x, x / total, start, 6 if name == "other" else min(i, 5)))
         start += x / total
     return tuple(found)
 

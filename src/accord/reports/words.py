@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 Language = Literal["en", "zh"]
@@ -22,7 +23,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "no_interval": (" (interval not measured)", "（区间未测量）"),
     "share": (
         ": {share} of the way from a random policy to what the same algorithm reaches on the true reward.",
-        "：从随机策略到同一算法用真实奖励所达水平，走完了 {share}。",
+        "：在随机策略与同一算法使用真实奖励的水平之间，达到了 {share}。",
     ),
     "beside_true": (
         "; the same algorithm reaches {true} on the true reward.",
@@ -105,6 +106,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "mark_good": ("Good:", "良好："),
     "mark_caution": ("Caution:", "注意："),
     "mark_bad": ("Warning:", "警告："),
+    "mark_note": ("Note:", "说明："),
     "mark_none": ("Not measured:", "未测量："),
     # figures of the run
     "stat_labels": ("Labels", "标注"),
@@ -116,7 +118,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "none": ("not measured", "未测量"),
     "absent": ("Not measured in this run.", "本次运行未测量。"),
     # sections
-    "nav": ("Sections", "章节"),
     "s_return": ("True return", "真实回报"),
     "s_return_lead": (
         "What the environment itself pays, which the policy never saw while learning.",
@@ -144,8 +145,9 @@ WORDS: dict[str, tuple[str, str]] = {
     "agreement_none": ("Annotators' agreement was not measured.", "标注者之间的一致率未测量。"),
     "reliability": ("Calibration", "校准"),
     "reliability_sub": (
-        "How often the first segment won, by predicted probability. Larger dots hold more answers.",
-        "按预测概率分组，第一段获胜的频率。点越大，回答越多。",
+        "How often the first segment won, by predicted probability, with 95% intervals. "
+        "On the dashed line is perfect; larger dots hold more answers.",
+        "按预测概率分组，第一段获胜的频率，带 95% 区间。落在虚线上为完美；点越大，回答越多。",
     ),
     "scatter": ("Reward against truth", "奖励与真实值"),
     "scatter_sub": (
@@ -166,8 +168,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "asked_sub": ("Questions asked in each round, by the rule that chose them", "每轮提问数，按选择规则区分"),
     "annotators": ("Annotators", "标注者"),
     "annotators_sub": (
-        "Skill: the share of answers given with care, with 90% or recorded interval",
-        "技能：认真作答的比例，附所记录的区间",
+        "Skill: the share of answers given with care, with its interval",
+        "技能：认真作答的比例，附区间",
     ),
     "examples": ("Answered examples", "已回答的例子"),
     "examples_sub": (
@@ -179,7 +181,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "answered": ("Answered", "已回答"),
     "ties": ("of which ties", "其中平局"),
     "skipped": ("of which skips", "其中跳过"),
-    "rule": ("rule: {name}", "规则：{name}"),
     "annotator": ("Annotator", "标注者"),
     "answers": ("Answers", "回答数"),
     "skill": ("Skill", "技能"),
@@ -221,7 +222,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "versions": ("Versions and machine", "版本与机器"),
     "lineage": ("Lineage", "来源链"),
     "lineage_sub": (
-        "Hashes from answers to reward to policy; `accord verify` checks them.",
+        "Hashes from answers to reward to policy; “accord verify” checks them.",
         "从回答到奖励再到策略的哈希；用 accord verify 校验。",
     ),
     "copy": ("Copy", "复制"),
@@ -232,8 +233,8 @@ WORDS: dict[str, tuple[str, str]] = {
         "图表需要 JavaScript；数字也都列在下方表格中。",
     ),
     "made": (
-        "Made by accord from the run's records alone. It can be made again with `accord report`.",
-        "由 accord 仅根据运行记录生成，可用 accord report 重新生成。",
+        "Made by accord from the run's records alone; “accord report” makes it again.",
+        "由 accord 仅根据运行记录生成；用 accord report 可重新生成。",
     ),
     # plots
     "policy": ("learned from feedback", "从反馈中学习"),
@@ -254,7 +255,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "y_asked": ("questions", "提问数"),
     "agreement": ("annotators agree {p}", "标注者一致率 {p}"),
     "coin": ("coin 50%", "抛硬币 50%"),
-    "perfect": ("perfect", "完美校准"),
     "train": ("training", "训练"),
     "heldout": ("held out", "留出"),
     "alt_from_to": ("{title}: from {first} to {last}.", "{title}：从 {first} 到 {last}。"),
@@ -268,17 +268,11 @@ WORDS: dict[str, tuple[str, str]] = {
     "second": ("second", "第二段"),
     "tie": ("a tie", "平局"),
     "skip": ("can't tell", "无法判断"),
-    "prefers": ("{who} preferred the {which}", "{who} 偏好{which}"),
-    "answered_so": ("{who} answered: {what}", "{who} 的回答：{what}"),
     "of_levels": ("level {level} of {levels}", "{levels} 级中的第 {level} 级"),
     "someone": ("An annotator", "标注者"),
     "agrees": ("model agrees", "模型一致"),
     "disagrees": ("model disagrees", "模型不一致"),
-    "alt_example": (
-        "Predicted rewards of {n} steps; the first segment sums to {first}, the second to {second}.",
-        "{n} 步的预测奖励；第一段总和 {first}，第二段总和 {second}。",
-    ),
-    "x_step": ("step", "步"),
+    "from": ("from {x}", "起始 {x}"),
     "sum_of": ("sum {x}", "和 {x}"),
 }
 
@@ -289,12 +283,19 @@ def say(key: str, lang: Language, **values: object) -> str:
 
 
 def number(value: float, digits: int | None = None) -> str:
-    """A number as people write it: thousands apart, a true minus, three significant places unless told otherwise."""
+    """A number as people write it: thousands apart, a true minus, few decimals unless told how many."""
     if digits is None:
-        size = abs(value)
-        digits = 0 if size >= 100 or value == int(value) else 1 if size >= 10 else 2
+        digits = _digits(value)
     text = f"{value:,.{digits}f}"
     return text.replace("-", "−") if float(text.replace(",", "")) else text.lstrip("-")
+
+
+def _digits(value: float) -> int:
+    """Whole numbers have no decimals, large ones none, small ones as many as show two figures, six at most."""
+    size = abs(value)
+    if value == int(value) or size >= 100:
+        return 0
+    return 1 if size >= 10 else 2 if size >= 0.1 else min(6, 1 - math.floor(math.log10(size)))
 
 
 def percent(share: float, digits: int = 0) -> str:
