@@ -301,36 +301,21 @@ def ratio_of(peer: Sequence[float], ours: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(peer) / statistics.median(ours), "min": min(each), "max": max(each)}
 
 
-def probability_of_improvement(ours: Sequence[float], peer: Sequence[float]) -> float:
-    """P(a run of ours is better than a run of the peer's), ties counting one half (Mann-Whitney's U over all pairs)."""
-    wins = sum((o > p) + 0.5 * (o == p) for o in ours for p in peer)
-    return wins / (len(ours) * len(peer))
-
-
 def area_under_curve(steps: Sequence[float], returns: Sequence[float], total: float, bins: int = 50) -> float:
-    """Mean height of a learning curve over `total` steps, from the episodes that ended at `steps`.
+    """Mean height of a learning curve over `total` steps; a point is the return of what was done up to its step.
 
-    The steps are cut into equal bins; a bin is worth the mean return of the episodes that ended in it, an empty one
-    as much as the bin before it (the first ones as much as the first that is not empty).
+    The steps are cut into equal bins; a bin is worth the mean of the points in it, and an empty one as much as the
+    next that is not empty (after the last point: as the last). So points may be episodes or means over stretches.
     """
-    sums, counts = [0.0] * bins, [0] * bins
-    for step, value in zip(steps, returns, strict=True):
-        place = min(int(step / total * bins), bins - 1)
-        sums[place] += value
-        counts[place] += 1
-    heights: list[float] = []
-    pending = 0
-    for height, count in zip(sums, counts, strict=True):
-        if count:
-            heights += [height / count] * (pending + 1)
-            pending = 0
-        elif heights:
-            heights.append(heights[-1])
-        else:
-            pending += 1
-    if not heights:
-        raise ValueError("No episode ended within the curve: an area needs at least one.")
-    return sum(heights) / bins
+    if not steps:
+        raise ValueError("The curve has no point: an area needs at least one.")
+    places = [min(int(step / total * bins), bins - 1) for step in steps]
+    found = [[value for place, value in zip(places, returns, strict=True) if place == i] for i in range(bins)]
+    heights = [statistics.fmean(found[max(places)])]
+    for values in reversed(found[: max(places)]):
+        heights.append(statistics.fmean(values) if values else heights[-1])
+    after = bins - 1 - max(places)
+    return (sum(heights) + after * heights[0]) / bins
 
 
 def rounded(value: object) -> object:

@@ -16,8 +16,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from accord.functional import statistics
 from bench import harness
-from bench.harness import Bench, Options, Result, Worker, column, probability_of_improvement, ratio_of, spread
+from bench.harness import Bench, Options, Result, Worker, column, ratio_of, spread
 
 
 @dataclass(frozen=True)
@@ -94,15 +97,23 @@ def improvements(task: Task, sides: Mapping[str, Sequence[Result]]) -> dict[str,
     total = column(sides["peer"], "env_steps")
     areas = {side: [area(r, steps) for r, steps in zip(results, total, strict=True)] for side, results in sides.items()}
     at_ceiling = all(spread(values)["median"] >= task.ceiling for values in final.values())
-    on_final = probability_of_improvement(final["ours"], final["peer"])
-    on_area = probability_of_improvement(areas["ours"], areas["peer"])
+    on_final, final_interval = improvement(final["ours"], final["peer"])
+    on_area, area_interval = improvement(areas["ours"], areas["peer"])
     return {
         "counted": on_area if at_ceiling else on_final,
         "both_at_ceiling": at_ceiling,
         "on_final_return": on_final,
+        "on_final_return_ci95": final_interval,
         "on_area_under_curve": on_area,
+        "on_area_under_curve_ci95": area_interval,
         "area": {side: spread(values) for side, values in areas.items()},
     }
+
+
+def improvement(ours: Sequence[float], peer: Sequence[float]) -> tuple[float, tuple[float, float]]:
+    """P(a run of ours is better), with its 95 % interval."""
+    rng = np.random.default_rng(0)
+    return statistics.probability_of_improvement(np.array(ours)[:, None], np.array(peer)[:, None], rng)
 
 
 def area(result: Result, total: float) -> float:

@@ -1,7 +1,7 @@
 """Our side of the benchmarks, one fresh process each:
 
     python -m bench.ours ppo ENV STEPS --seed SEED
-    python -m bench.ours loop ENV LABELS STEPS --flaw FLAW --seed SEED
+    python -m bench.ours loop ENV STEPS --labels LABELS --flaw FLAW --seed SEED
 
 The clock and the evaluation are the peers' own (`bench/peers/protocol.py`): the clock runs from making the
 environments to holding the trained policy, and the policy is then judged on Gymnasium's plain environments, not on
@@ -11,10 +11,16 @@ our tasks.
 from __future__ import annotations
 
 import argparse
+import math
+import tempfile
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
+from accord import toml
 from accord.policies.control.ppo import PPO, PPOConfig
+from accord.progress import Silent
 from accord.rewards.fixed import TrueReward
 from accord.tasks.control import ControlConfig, ControlTask
 from accord.types import LearnedReward, Scored, StepBatch
@@ -22,11 +28,10 @@ from bench.peers.protocol import Clock, Solved, evaluate, finish, quiet_output, 
 
 SOLVED = {"CartPole-v1": 475.0}
 
-# What differs from PPOConfig's defaults, task by task.
-SETTINGS: dict[str, dict[str, float]] = {
-    "CartPole-v1": {},
-    "Acrobot-v1": {"gamma": 0.99},  # episodes of up to 500 steps at -1 each
-    "Pendulum-v1": {"gamma": 0.9},  # rl-zoo's Pendulum-v1
+# Where PPO's defaults are not what is used, task by task.
+POLICY = {
+    "Acrobot-v1": PPOConfig(gamma=0.99),  # episodes of up to 500 steps at -1 each
+    "Pendulum-v1": PPOConfig(gamma=0.9),  # rl-zoo's Pendulum-v1
 }
 
 
@@ -44,6 +49,8 @@ class WatchedTruth:
     def __call__(self, batch: StepBatch) -> Scored:
         """One roll-out's rewards; the episodes that it ended are added up on the way."""
         scored = self.truth(batch)
+        if batch.ended is None:
+            raise ValueError("PPO scores roll-outs, whose steps know where an episode ended.")
         for reward, ended in zip(scored.mean.numpy().T, batch.ended.numpy().T, strict=True):
             self.running += reward
             if ended.any():
@@ -61,7 +68,7 @@ def ppo(env_id: str, steps: int, seed: int) -> None:
         clock = Clock()
         solved = Solved(clock, SOLVED.get(env_id, float("inf")))
         task = ControlTask(ControlConfig(id=env_id))
-        policy = PPO(task, PPOConfig(steps=steps, **SETTINGS.get(env_id, {})), seed)
+        policy = PPO(task, replace(POLICY.get(env_id, PPOConfig()), steps=steps), seed)
         policy.improve(LearnedReward(WatchedTruth(task, solved)), steps, seed)
         seconds, cpu_seconds = clock.seconds(), clock.cpu_seconds()
         returns = evaluate(env_id, lambda rows: policy.act(rows.astype(np.float32)))
@@ -75,14 +82,45 @@ def ppo(env_id: str, steps: int, seed: int) -> None:
     )
 
 
+def loop(env_id: str, steps: int, labels: int, flaw: str, seed: int) -> None:
+    """The whole loop, from comparisons by a teacher to a policy; no controls, which the peer does not run either."""
+    from accord import build, config, records  # before the clock, and not needed by `ppo`
+
+    policy = POLICY.get(env_id, PPOConfig())
+    tree: toml.Tree = {
+        "seed": seed,
+        "task": {"id": env_id},
+        "feedback": {"labels": labels, "teacher": {"flaw": flaw}},
+        "policy": {"steps": steps, "gamma": policy.gamma},
+        "report": {"baselines": False},
+    }
+    with quiet_output(), tempfile.TemporaryDirectory() as folder:
+        resolved = config.from_tree(tree)
+        warm_up()
+        clock = Clock()
+        result = build.run(resolved, Path(folder), False, Silent())
+        seconds, cpu_seconds = clock.seconds(), clock.cpu_seconds()
+        trained = PPO(ControlTask(resolved.task), resolved.policy, seed)
+        trained.load(Path(folder) / records.POLICY)
+        returns = evaluate(env_id, lambda rows: trained.act(rows.astype(np.float32)))
+        judged = [r for r in records.read_records(Path(folder)) if r["stage"] == "judge"]
+    curve = [[r["env_steps"], r["true_return"]] for r in judged if math.isfinite(r.get("true_return") or math.nan)]
+    finish(seconds, cpu_seconds, returns, labels=result.labels, env_steps=result.env_steps, curve=curve)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.ours")
-    parser.add_argument("work", choices=("ppo",))
+    parser.add_argument("work", choices=("ppo", "loop"))
     parser.add_argument("env")
     parser.add_argument("steps", type=int)
+    parser.add_argument("--labels", type=int, default=0)
+    parser.add_argument("--flaw", default="oracle")
     parser.add_argument("--seed", type=int, required=True)
     given = parser.parse_args()
-    ppo(given.env, given.steps, given.seed)
+    if given.work == "ppo":
+        ppo(given.env, given.steps, given.seed)
+    else:
+        loop(given.env, given.steps, given.labels, given.flaw, given.seed)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accord.tasks import cartpole  # registers accord/FixedCartPole-v0
-from bench import harness
+from bench import harness, loop_vs_imitation, ppo_vs_sb3
 from bench.harness import Bench, Journal, Options, Worker
 from bench.peers import fixed_cartpole
 from bench.peers.protocol import Clock, Solved, evaluate
@@ -38,12 +38,16 @@ def bench(folder: Path, **options: object) -> Bench:
     return Bench("fake", Options(**{"seeds": 1, **options}), Journal(folder / "journal" / "fake.jsonl"))
 
 
-def test_golden_area_carries_the_last_height_on_and_the_first_one_back() -> None:
-    # Four bins over 8 steps: nothing, (1 + 3) / 2, nothing, 6 -> 2, 2, 2, 6.
-    assert harness.area_under_curve([2, 3, 8], [1.0, 3.0, 6.0], total=8, bins=4) == pytest.approx(3.0)
+def test_golden_an_empty_bin_of_a_curve_is_worth_the_next_one() -> None:
+    # Four bins over 8 steps: nothing, (1 + 3) / 2, nothing, 6 -> 2, 2, 6, 6.
+    assert harness.area_under_curve([2, 3, 8], [1.0, 3.0, 6.0], total=8, bins=4) == pytest.approx(4.0)
 
 
-def test_golden_area_needs_an_episode() -> None:
+def test_golden_a_curve_that_ends_early_keeps_its_last_height() -> None:
+    assert harness.area_under_curve([1, 3], [0.0, 8.0], total=8, bins=4) == pytest.approx((0 + 8 + 8 + 8) / 4)
+
+
+def test_golden_area_needs_a_point() -> None:
     with pytest.raises(ValueError, match="at least one"):
         harness.area_under_curve([], [], total=10)
 
@@ -55,14 +59,37 @@ def test_property_area_lies_within_the_curve(points: list[tuple[float, float]], 
     assert min(returns) - 1e-6 <= area <= max(returns) + 1e-6
 
 
-def test_golden_probability_of_improvement_counts_ties_as_half() -> None:
-    # Of 2 x 3 pairs: 2 beats 1, 1 ties with 1 (one half), 2 beats none of 3 and 3: 1.5 / 6.
-    assert harness.probability_of_improvement([1.0, 2.0], [1.0, 3.0, 3.0]) == pytest.approx(1.5 / 6)
+def finished(mean: float, curve: list[list[float]]) -> harness.Result:
+    return {"mean": mean, "env_steps": 100, "curve": curve}
 
 
-@given(st.lists(finite, min_size=1), st.lists(finite, min_size=1))
-def test_property_probabilities_of_both_sides_add_up_to_one(a: list[float], b: list[float]) -> None:
-    assert harness.probability_of_improvement(a, b) + harness.probability_of_improvement(b, a) == pytest.approx(1.0)
+def test_golden_improvement_is_judged_on_the_area_where_both_sides_reach_the_ceiling() -> None:
+    task = loop_vs_imitation.Task("x", 1, 1, random=0.0, best=100.0)
+    early, late = [[1.0, 90.0]], [[50.0, 0.0], [100.0, 90.0]]
+    sides = {"ours": [finished(96.0, early)] * 2, "peer": [finished(97.0, late)] * 2}
+    found = loop_vs_imitation.improvements(task, sides)
+    assert (found["on_final_return"], found["on_area_under_curve"]) == (0.0, 1.0)
+    assert found["both_at_ceiling"] and found["counted"] == 1.0
+    below = loop_vs_imitation.improvements(task, {**sides, "peer": [finished(94.0, late)] * 2})
+    assert not below["both_at_ceiling"] and below["counted"] == below["on_final_return"] == 1.0
+
+
+def test_golden_a_run_that_never_solved_counts_with_its_whole_time_for_the_peer_alone() -> None:
+    def run(seconds: float, solved: float | None) -> harness.Result:
+        return {"seconds": seconds, "solved_seconds": solved}
+
+    sides = {"ours": [run(8.0, 2.0)], "defaults": [run(400.0, None)]}
+    assert ppo_vs_sb3.solved_ratio(sides, "defaults") == {"median": 200.0, "min": 200.0, "max": 200.0}
+    assert ppo_vs_sb3.solved_ratio({**sides, "ours": [run(8.0, None)]}, "defaults") is None
+
+
+def test_golden_the_scalar_ratio_needs_an_equal_final_return() -> None:
+    def run(seconds: float, mean: float) -> harness.Result:
+        return {"seconds": seconds, "mean": mean, "std": 20.0, "episodes": 100}
+
+    sides = {"ours": [run(10.0, -83.0)], "defaults": [run(100.0, -80.0)]}  # standard error 2: within two of it
+    assert ppo_vs_sb3.scalar_ratio(sides) == {"median": 10.0, "min": 10.0, "max": 10.0}
+    assert ppo_vs_sb3.scalar_ratio({**sides, "ours": [run(10.0, -85.0)]}) is None
 
 
 def test_golden_ratio_is_of_the_medians_with_the_range_at_one_seed() -> None:
