@@ -67,7 +67,7 @@ def test_contract_every_default_is_told_apart_by_its_key(file: Path):
         ("feedback.labels", "0", "feedback.labels is 0; it must be between 1 and"),
         ("feedback.rounds", "61", "feedback.rounds is 61; every round needs a label and feedback.labels is 60"),
         ("feedback.first", "1.5", "feedback.first is 1.5; it must be between 0"),
-        ("feedback.levels", "4", "feedback.levels is 4; a comparison has 2, 3 or 7 levels"),
+        ("feedback.queries.levels", "4", "feedback.queries.levels is 4: to compare, choose one of 2, 3, 7"),
         ("feedback.annotator", "human", 'feedback.annotator is "human"; it must be one of "teacher", "web"'),
         ("task.kind", "contol", 'task.kind is "contol"; it must be "control": did you mean "control"?'),
         ("policy.algorithm", "pppo", 'did you mean "ppo"?'),

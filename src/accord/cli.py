@@ -50,14 +50,16 @@ def run(
     resume
         Go on with the stopped run in the folder.
     """
-    from rich.console import Console
-
-    from accord import build, terminal
     from accord.config import load
-    from accord.types import NotFinite
 
     keys = {**(overrides or {}), **({} if seed is None else {"seed": str(seed)})}
     config = load(file, keys)
+
+    from rich.console import Console
+
+    from accord import build, terminal
+    from accord.types import NotFinite
+
     folder = out or default_folder(file.stem, config.seed, resume)
     again = _again(file, keys, folder)
     try:

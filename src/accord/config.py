@@ -8,32 +8,24 @@ from pathlib import Path
 from typing import Literal
 
 from accord import toml
+from accord.feedback.queries import QueryConfig
 from accord.feedback.teachers import TeacherConfig
 from accord.policies.control.ppo import PPOConfig
 from accord.rewards.fit import RewardConfig
 from accord.tasks.control import ControlConfig
-from accord.types import InputError, Kind
+from accord.types import InputError
 
 SinkName = Literal["tensorboard", "mlflow", "wandb"]
 
 
 @dataclass(frozen=True)
-class QueryConfig:
-    """How queries are chosen."""
-
-    rule: str = "uniform"
-
-
-@dataclass(frozen=True)
 class FeedbackConfig:
-    """How many labels, of what kind, from whom, and where they are kept."""
+    """How many labels, from whom, about what, and where they are kept."""
 
     labels: int = 200  # answers that carry weight; skipped queries are not counted
     annotator: Literal["teacher", "web"] = "teacher"
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     queries: QueryConfig = field(default_factory=QueryConfig)
-    kind: Kind = "compare"
-    levels: int = 2  # of an answer: 2, 3 (with tie) or 7 (strength) to compare; 2 to 11 to rate
     segment: int = 50  # steps; B-Pref's choice (arXiv:2111.03026)
     rounds: int = 5  # of collecting, asking, fitting and improving
     first: float = 0.25  # share of the labels asked before the policy has learned; #771 of imitation searched 0.05-0.25
@@ -44,11 +36,6 @@ class FeedbackConfig:
         _within("feedback.segment", self.segment, 1, 10_000)
         _within("feedback.rounds", self.rounds, 1, 100_000)
         _within("feedback.first", self.first, 0.0, 1.0)
-        _within("feedback.levels", self.levels, 2, 11)
-        if self.kind == "compare" and self.levels not in (2, 3, 7):
-            raise InputError(
-                f"feedback.levels is {self.levels}; a comparison has 2, 3 or 7 levels: choose one of them."
-            )
         if self.rounds > self.labels:
             raise InputError(
                 f"feedback.rounds is {self.rounds}; every round needs a label and feedback.labels is {self.labels}: "
