@@ -170,3 +170,12 @@ def test_golden_usable_drops_superseded_and_skipped():
     query, answer = one("compare", "ab", Side(0, 2))
     later = replace(answer, id="later", value=Skip(), supersedes=answer.id)
     assert usable([answer, later], {query.id: query}) == []
+
+
+def test_golden_one_round_alone_can_be_packed(tmp_path: Path):
+    store, ids = stored(tmp_path / "a.db")
+    store.ask([Query("later", "compare", (ids[4], ids[5]), round=1)])
+    store.answer([Answer("1", "q0", "ann", Side(0, 2)), Answer("2", "later", "ann", Side(1, 2))])
+    cache = Cache()
+    assert [pack(store, cache=cache, round=r).answers for r in (0, 1, 2, None)] == [1, 1, 0, 2]
+    assert [segment.response for segment in pack(store, cache=cache, round=1).segments] == ["4", "5"]

@@ -53,8 +53,11 @@ class Cache:
     groups: dict[SegmentId, str] = field(default_factory=dict)
 
 
-def pack(store: Store, upto: int | None = None, cache: Cache | None = None) -> Evidence:
-    """All usable answers of a store up to the cursor `upto` (its `seq` included; None: all there are)."""
+def pack(store: Store, upto: int | None = None, cache: Cache | None = None, round: int | None = None) -> Evidence:
+    """All usable answers of a store up to the cursor `upto` (its `seq` included; None: all there are).
+
+    With `round`, only answers to queries of that round: what a reward fitted before it can be judged on.
+    """
     cache = Cache() if cache is None else cache
     last = cache.answers[-1].seq if cache.answers else 0
     cache.answers += store.answers(after=last, upto=upto)
@@ -62,7 +65,7 @@ def pack(store: Store, upto: int | None = None, cache: Cache | None = None) -> E
     unread = list({answer.query: None for answer in answers if answer.query not in cache.queries})
     if unread:
         cache.queries |= {query.id: query for query in store.queries(unread)}
-    pairs = usable(answers, cache.queries)
+    pairs = [pair for pair in usable(answers, cache.queries) if round is None or pair[0].round == round]
     _read_segments(store, [id_ for pair in pairs for id_ in _segments_of(pair)], cache)
     return pack_answers(pairs, cache.segments, cache.groups)
 

@@ -162,15 +162,23 @@ def brier(probability: Float[np.ndarray, "query"], outcome: Float[np.ndarray, "q
     return float(np.square(probability - outcome).mean())
 
 
+def calibration_bins(
+    probability: Float[np.ndarray, "query"], outcome: Float[np.ndarray, "query"], bins: int = 10
+) -> list[tuple[float, float, int]]:
+    """Mean probability, mean outcome and count of each bin; bins are of equal count, in rising probability."""
+    order = np.argsort(probability, kind="stable")
+    parts = np.array_split(order, min(bins, len(order))) if len(order) else []
+    return [(float(probability[part].mean()), float(outcome[part].mean()), len(part)) for part in parts]
+
+
 def ece(probability: Float[np.ndarray, "query"], outcome: Float[np.ndarray, "query"], bins: int = 10) -> float:
     """Expected calibration error `sum_b n_b / n |mean p - mean y|`, in [0, 1], over bins of equal count.
 
     Guo et al. 1706.04599, with equal counts in place of equal widths. Few queries bias it upwards: at 100 queries
-    and 10 bins a perfect forecast of one half still shows about .13.
+    and 10 bins a perfect forecast of one half still shows about .13. NaN without queries.
     """
-    order = np.argsort(probability, kind="stable")
-    parts = np.array_split(order, min(bins, len(order)))
-    return float(sum(abs((probability[part] - outcome[part]).sum()) for part in parts) / len(order))
+    found = calibration_bins(probability, outcome, bins)
+    return sum(n * abs(p - y) for p, y, n in found) / len(probability) if found else math.nan
 
 
 # -------------------------------------------------------------------------------------------- agreement
