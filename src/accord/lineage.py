@@ -87,7 +87,8 @@ def _kept(
     folder: Path, name: str, what: Literal["reward", "policy"], records: Sequence[Mapping[str, Any]]
 ) -> list[Link]:
     """The last recorded hash against the folder; earlier ones have nothing left to compare with."""
-    made = [record for record in records if f"{what}_hash" in record]
+    own = (record for record in records if what == "policy" or "policy_hash" not in record)
+    made = [record for record in own if f"{what}_hash" in record]
     if not made:
         return []
     last = made[-1]
