@@ -33,6 +33,7 @@ def test_golden_a_record_stands_at_its_steps_or_its_round():
 
 def test_contract_tensorboard_holds_what_was_written(tmp_path: Path):
     (sink,) = sinks.open_sinks(["tensorboard"], tmp_path, {"seed": 1})
+    assert not any(tmp_path.iterdir()), "a new run needs an empty folder"
     sink.write(RECORD)
     sink.write({"stage": "fit", "round": 3, "time": 1.8e9, "loss": 0.5})
     sink.close()

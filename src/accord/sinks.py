@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,53 +21,74 @@ class TensorBoardSink:
     """Event files in the run's own folder: `tensorboard --logdir runs`."""
 
     def __init__(self, folder: Path) -> None:
-        self._writer = _load("tensorboard", "torch.utils.tensorboard").SummaryWriter(str(folder / "tensorboard"))
+        self._folder = folder
+        self._tool = _load("tensorboard", "torch.utils.tensorboard")
+
+    @cached_property
+    def _writer(self) -> Any:
+        return self._tool.SummaryWriter(str(self._folder / "tensorboard"))
 
     def write(self, record: Mapping[str, object]) -> None:
         for name, value in numbers(record):
             self._writer.add_scalar(name, value, step_of(record), walltime=_time(record))
 
     def close(self) -> None:
-        self._writer.close()
+        if "_writer" in vars(self):
+            self._writer.close()
 
 
 class MLflowSink:
     """One MLflow run, named after the folder, in the store that `MLFLOW_TRACKING_URI` names."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self._folder, self._settings = folder, settings
         self._client = _load("mlflow", "mlflow").MlflowClient()
+
+    @cached_property
+    def _run(self) -> str:
         experiment = self._client.get_experiment_by_name("accord")
         key = experiment.experiment_id if experiment else self._client.create_experiment("accord")
-        self._run = self._client.create_run(key, run_name=folder.name).info.run_id
-        for name, value in flat(settings):
-            self._client.log_param(self._run, name.replace("/", "."), value)
+        run: str = self._client.create_run(key, run_name=self._folder.name).info.run_id
+        for name, value in flat(self._settings):
+            self._client.log_param(run, name.replace("/", "."), value)
+        return run
 
     def write(self, record: Mapping[str, object]) -> None:
         for name, value in numbers(record):
             self._client.log_metric(self._run, name, value, timestamp=int(_time(record) * 1000), step=step_of(record))
 
     def close(self) -> None:
-        self._client.set_terminated(self._run)
+        if "_run" in vars(self):
+            self._client.set_terminated(self._run)
 
 
 class WandbSink:
     """One Weights & Biases run, named after the folder; its project is `accord` unless `WANDB_PROJECT` is set."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        wandb = _load("wandb", "wandb")
-        project = None if wandb.setup().settings.project else "accord"
-        self._run = wandb.init(dir=str(folder), name=folder.name, project=project, config=dict(settings))
+        self._folder, self._settings = folder, settings
+        self._tool = _load("wandb", "wandb")
+
+    @cached_property
+    def _run(self) -> Any:
+        project = None if self._tool.setup().settings.project else "accord"
+        folder = self._folder
+        return self._tool.init(dir=str(folder), name=folder.name, project=project, config=dict(self._settings))
 
     def write(self, record: Mapping[str, object]) -> None:
         # Steps must rise for W&B, and a resumed run goes back: the step is a number like any other.
         self._run.log({**dict(numbers(record)), "step": step_of(record)})
 
     def close(self) -> None:
-        self._run.finish()
+        if "_run" in vars(self):
+            self._run.finish()
 
 
 def open_sinks(names: Sequence[str], folder: Path, settings: Mapping[str, Any]) -> tuple[Sink, ...]:
-    """The sinks by name; raises `InputError` where a tool is not installed, before anything has begun."""
+    """The sinks by name; raises `InputError` where a tool is not installed.
+
+    Nothing is written, in the folder or elsewhere, before the first record: a new run needs an empty folder.
+    """
     return tuple(_open(name, folder, settings) for name in names)
 
 

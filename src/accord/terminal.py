@@ -56,7 +56,8 @@ class Standing:
         return " · ".join(parts)
 
     def place(self) -> str:
-        return f"round {self.round + 1}/{self.rounds} {self.name}" if self.rounds else self.name
+        """The stage, with its round while rounds go on."""
+        return f"round {self.round + 1}/{self.rounds} {self.name}" if self.round < self.rounds else self.name
 
 
 class Lines:
