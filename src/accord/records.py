@@ -45,11 +45,12 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Return:
-    """Return by the truth over `episodes` episodes of the final policy: mean and standard deviation."""
+    """Return by the truth over `episodes` episodes: mean with its 95% interval, and standard deviation."""
 
     mean: float
     std: float
     episodes: int
+    ci95: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,9 @@ class Result:
     constant_reward_return: float | None
     reward: RewardQuality
     chosen: Chosen = Chosen()
+    true_reward_return: float | None = None  # the same algorithm and steps on the environment's own reward
+    baselines: Mapping[str, Return] = field(default_factory=dict)  # the three of them with their intervals
+    env_steps_by: Mapping[str, int] = field(default_factory=dict)  # collect, improve, judge; their sum is `env_steps`
 
 
 class Run:
@@ -195,21 +199,26 @@ def read_result(folder: Path) -> Result:
     raw = decode(path)
     try:
         quality = raw["reward"]
-        interval = quality["ci95"]
-        return Result(
-            **{
-                key: raw[key]
-                for key in ("task", "seed", "labels", "env_steps", "random_return", "constant_reward_return")
-            },
-            seconds=Seconds(**raw["seconds"]),
-            true_return=Return(**raw["true_return"]),
-            reward=RewardQuality(quality["heldout_accuracy"], interval and tuple(interval), quality["ece"]),
-            chosen=Chosen(**raw["chosen"]),
-        )
+        parts = {
+            "seconds": Seconds(**raw["seconds"]),
+            "true_return": _return(raw["true_return"]),
+            "reward": RewardQuality(quality["heldout_accuracy"], _pair(quality["ci95"]), quality["ece"]),
+            "chosen": Chosen(**raw["chosen"]),
+            "baselines": {name: _return(each) for name, each in raw["baselines"].items()},
+        }
+        return Result(**{**raw, **parts})
     except (KeyError, TypeError) as error:
         raise InputError(
             f"{path} is not a result of accord ({error}): make it again with accord run --resume."
         ) from error
+
+
+def _return(raw: Mapping[str, Any]) -> Return:
+    return Return(**{**raw, "ci95": _pair(raw["ci95"])})
+
+
+def _pair(interval: Sequence[float] | None) -> tuple[float, float] | None:
+    return None if interval is None else (interval[0], interval[1])
 
 
 def hash_answers(answers: Iterable[Answer]) -> str:

@@ -72,7 +72,9 @@ def segment_id(segment: Segment) -> SegmentId:
     """The SHA-256 of a segment's content, as 64 hex digits: equal content, equal id, wherever it came from."""
     digest = hashlib.sha256(type(segment).__name__.encode())
     if isinstance(segment, Reply):
-        digest.update(json.dumps([segment.prompt, segment.response, segment.token_ids, segment.tokenizer_hash]).encode())
+        digest.update(
+            json.dumps([segment.prompt, segment.response, segment.token_ids, segment.tokenizer_hash]).encode()
+        )
         return digest.hexdigest()
     arrays = (
         (segment.observation, segment.action, segment.valid, np.array([segment.ended]))
@@ -376,6 +378,10 @@ class Task(Protocol):
 
     def reset(self, seed: int) -> Float32[np.ndarray, "env observation"]: ...
     def step(self, action: np.ndarray) -> Transition: ...
+    def count_as(self, purpose: str) -> None:
+        """What the steps from here on are for: "collect", "improve" or "judge"."""
+        ...
+
     def steps(self) -> Mapping[str, int]:
         """Steps taken so far by purpose ("collect", "improve", "judge"); their sum is `env_steps`."""
         ...
@@ -429,4 +435,3 @@ class Sink(Protocol):
 
     def write(self, record: Mapping[str, object]) -> None: ...
     def close(self) -> None: ...
-

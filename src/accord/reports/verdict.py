@@ -33,11 +33,12 @@ class Returns:
 
     @classmethod
     def read(cls, result: Json) -> Returns:
+        controls = mapping_at(result, "baselines")
         return cls(
             policy=estimate(result.get("true_return")),
-            random=estimate(result.get("random_return")),
-            constant=estimate(result.get("constant_reward_return")),
-            true=estimate(result.get("true_reward_return")),
+            random=estimate(controls.get("random", result.get("random_return"))),
+            constant=estimate(controls.get("constant", result.get("constant_reward_return"))),
+            true=estimate(controls.get("true", result.get("true_reward_return"))),
             best=number_at(result, "best_return"),
         )
 
@@ -47,8 +48,14 @@ class Returns:
 
     @property
     def share(self) -> float | None:
-        """Normalised return (R - random) / (true - random); None where the true reward does not beat random."""
+        """Normalised return (R - random) / (true - random).
+
+        None where the true reward does not beat random by more than the policy's own interval is wide: a share of next
+        to nothing says nothing.
+        """
         if self.policy is None or self.true is None or self.random is None or not self.true_beats_random:
+            return None
+        if self.true.mean - self.random.mean <= self.policy.ceiling - self.policy.floor:
             return None
         return (self.policy.mean - self.random.mean) / (self.true.mean - self.random.mean)
 
@@ -94,7 +101,7 @@ def _beside_true(returns: Returns, lang: Language) -> str:
     if share is not None:
         return say("share", lang, share=percent(share))
     true = number(returns.true.mean, _digits(returns.true))
-    if returns.random is None:
+    if returns.random is None or returns.true_beats_random:
         return say("beside_true", lang, true=true)
     return say("true_fails", lang, true=true, random=number(returns.random.mean, _digits(returns.random)))
 

@@ -106,18 +106,3 @@ def evaluate(task: ControlTask, act: Act, seed: int) -> Float[np.ndarray, "env"]
     serial: Int[np.ndarray, "time env"] = np.arange(start * task.spec.envs, task.tick * task.spec.envs)
     rewards = task.truth.at(serial).reshape(len(counted), task.spec.envs)
     return (rewards * np.stack(counted)).sum(axis=0, dtype=np.float64)
-
-
-def training_returns(window: Window) -> Float[np.ndarray, "episode"]:
-    """True returns of the episodes that lie whole in the window: the learning curve, free of further steps."""
-    returns = []
-    total = np.zeros(window.real.shape[1])
-    whole = np.zeros(window.real.shape[1], bool)
-    for t in range(len(window)):
-        starts = window.begun[t] == window.tick + t
-        whole |= starts
-        total = np.where(starts, 0.0, total) + window.reward[t] * window.real[t]
-        ended = (window.terminated[t] | window.truncated[t]) & window.real[t]
-        returns.extend(total[ended & whole])
-        whole &= ~ended
-    return np.array(returns)

@@ -33,16 +33,21 @@ class ControlConfig:
     """Which environment, and how many copies of it."""
 
     id: str = "accord/FixedCartPole-v0"
-    kind: str = "control"
     envs: int | None = None  # copies stepped together; None: 256 where vectorised, else 16
     horizon: int | None = None  # steps after which an episode is cut; None: as registered
+    cut: int | None = (
+        None  # steps after which training cuts an episode and bootstraps (Pardo et al., arXiv:1712.00378)
+    )
     terminates: bool | None = None  # whether an episode can end before its horizon; None: as known, else yes
 
     def __post_init__(self) -> None:
         if self.envs is not None and not 1 <= self.envs <= 65_536:
-            raise InputError(f"task.envs is {self.envs}; it must be between 1 and 65,536: leave it out to have it chosen.")
-        if self.horizon is not None and self.horizon < 2:
-            raise InputError(f"task.horizon is {self.horizon}; an episode needs at least 2 steps: give 2 or more.")
+            raise InputError(
+                f"task.envs is {self.envs}; it must be between 1 and 65,536: leave it out."
+            )
+        for name, steps in (("horizon", self.horizon), ("cut", self.cut)):
+            if steps is not None and steps < 2:
+                raise InputError(f"task.{name} is {steps}; an episode needs at least 2 steps: give 2 or more.")
 
 
 class ControlTask:
@@ -58,8 +63,8 @@ class ControlTask:
         self.truth = Truth(self.spec.envs)
 
     def sibling(self, envs: int) -> ControlTask:
-        """The same environment in another number of copies, counted on the same counter."""
-        return ControlTask(replace(self.config, envs=envs), self._counter)
+        """The same environment in another number of copies, uncut, counted on the same counter."""
+        return ControlTask(replace(self.config, envs=envs, cut=None), self._counter)
 
     def count_as(self, purpose: str) -> None:
         """What the steps from here on are for: "collect", "improve" or "judge"."""
@@ -74,7 +79,6 @@ class ControlTask:
         self._counter.clear()
         self._counter.update(steps)
         self._tick = tick
-        self.truth.start(tick)
 
     @property
     def tick(self) -> int:
@@ -116,22 +120,23 @@ class Truth:
     def __init__(self, envs: int) -> None:
         self._envs = envs
         self._start = 0
-        self._rows: list[np.ndarray] = []
+        self._rows: list[np.ndarray] | None = None
 
     def start(self, tick: int) -> None:
         """Begins the ledger at a tick: what lies before it is no longer kept."""
         self._start, self._rows = tick, []
 
     def record(self, reward: np.ndarray) -> None:
-        """One more tick."""
-        self._rows.append(reward)
+        """One more tick; kept only once the ledger was begun."""
+        if self._rows is not None:
+            self._rows.append(reward)
 
     def at(self, serial: Int[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
         """The rewards of steps by serial number; those must be among the steps since `start`."""
         first = int(serial.min()) // self._envs
         last = int(serial.max()) // self._envs + 1
-        if first < self._start:
-            raise InputError(f"The truth of step {first} is no longer kept; the ledger begins at {self._start}.")
+        if self._rows is None or first < self._start:
+            raise InputError(f"The truth of tick {first} is not kept: begin the ledger before the step is taken.")
         rows = np.stack(self._rows[first - self._start : last - self._start]).astype(np.float32)
         return rows.reshape(-1)[serial - first * self._envs]
 
@@ -152,23 +157,26 @@ def _open(config: ControlConfig) -> tuple[Stepper, TaskSpec]:
     envs = config.envs or (ENVS_VECTORISED if vectorised else ENVS_LOOP)
     stepper: Stepper
     if vectorised:
-        stepper = Vectorised(_make_vector(config, envs), action)
+        stepper = Vectorised(_make_vector(config, min(horizon, config.cut or horizon), envs), action)
     else:
-        stepper = Loop([_make(config) for _ in range(envs)], action)
+        stepper = Loop([_make(config, config.cut) for _ in range(envs)], action)
     terminates = config.id not in NEVER_TERMINATE if config.terminates is None else config.terminates
     return stepper, TaskSpec(config.id, size, action, horizon, terminates, envs)
 
 
-def _make(config: ControlConfig) -> gymnasium.Env:
+def _make(config: ControlConfig, cut: int | None = None) -> gymnasium.Env:
     try:
-        return gymnasium.make(config.id, max_episode_steps=config.horizon, disable_env_checker=True)
+        return gymnasium.make(config.id, max_episode_steps=cut or config.horizon, disable_env_checker=True)
     except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
-        raise InputError(f"{config.id} needs a package that is not installed ({error}): install it and run again.") from error
+        raise InputError(
+            f"{config.id} needs a package that is missing ({error}): install it and run again."
+        ) from error
 
 
-def _make_vector(config: ControlConfig, envs: int) -> VectorEnv:
-    kwargs = {} if config.horizon is None else {"max_episode_steps": config.horizon}
-    return gymnasium.make_vec(config.id, num_envs=envs, vectorization_mode="vector_entry_point", **kwargs)
+def _make_vector(config: ControlConfig, steps: int, envs: int) -> VectorEnv:
+    return gymnasium.make_vec(
+        config.id, num_envs=envs, vectorization_mode="vector_entry_point", max_episode_steps=steps
+    )
 
 
 def _unknown(id: str) -> str:
@@ -189,7 +197,9 @@ def _action(env: gymnasium.Env, id: str) -> ActionSpec:
     space = env.action_space
     if isinstance(space, spaces.Discrete):
         if space.start != 0:
-            raise InputError(f"The actions of {id} start at {space.start}; only Discrete actions from 0 are understood.")
+            raise InputError(
+                f"The actions of {id} start at {space.start}; only those from 0 are understood: wrap it."
+            )
         return ActionSpec(discrete=True, size=int(space.n))
     if isinstance(space, spaces.Box) and len(space.shape) == 1:
         return ActionSpec(False, space.shape[0], space.low.astype(np.float32), space.high.astype(np.float32))
@@ -207,4 +217,6 @@ def _check_observation(space: spaces.Space, id: str) -> None:
         elif not isinstance(leaf, spaces.Box):
             raise InputError(f"{id} has {leaf} in its observations; Box, and Dict or Tuple of Box, are understood.")
         elif len(leaf.shape) > 1:
-            raise InputError(f"{id} has observations of shape {leaf.shape}; only rows of numbers are understood: flatten them.")
+            raise InputError(
+                f"{id} has observations of shape {leaf.shape}; only rows are understood: flatten them."
+            )

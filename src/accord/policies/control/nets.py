@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from accord.functional.mlp import stacked_mlp
+
 ACTOR, CRITIC = 0, 1
 
 
@@ -16,7 +18,12 @@ class ActorCritic(nn.Module):
     """Two MLPs over the same scaled observation: action preferences (or means), and a value."""
 
     def __init__(
-        self, observation_size: int, action_size: int, hidden: tuple[int, ...], log_sd: float, generator: torch.Generator
+        self,
+        observation_size: int,
+        action_size: int,
+        hidden: tuple[int, ...],
+        log_sd: float,
+        generator: torch.Generator,
     ) -> None:
         super().__init__()
         sizes = (observation_size, *hidden, action_size)
@@ -32,12 +39,7 @@ class ActorCritic(nn.Module):
         self, observation: Float[Tensor, "batch observation"]
     ) -> tuple[Float[Tensor, "batch action"], Float[Tensor, "batch"]]:
         """The actor's last layer and the critic's value."""
-        x = observation.expand(2, -1, -1)
-        last = len(self.weights) - 1
-        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x = torch.baddbmm(bias, x, weight)
-            if i < last:
-                x = x.relu()
+        x = stacked_mlp(observation.expand(2, -1, -1), list(self.weights), list(self.biases))
         return x[ACTOR], x[CRITIC, :, 0]
 
     def actor(self, observation: Float[Tensor, "batch observation"]) -> Float[Tensor, "batch action"]:

@@ -104,7 +104,9 @@ class PPO:
         began, steps_before, updates, extra = time.perf_counter(), self.steps, 0, {}
         if signal.reward.version != self.reward_version:
             self.reward_version = signal.reward.version
-            self.returns = Scale(self.returns.mean, self.returns.variance, 0.0)  # the critic learns the new scale at once
+            self.returns = Scale(
+                self.returns.mean, self.returns.variance, 0.0
+            )  # a new scale
         generator = torch.Generator().manual_seed(seed)
         observation = self.task.reset(seed)
         while self.steps - steps_before < budget:
@@ -137,7 +139,9 @@ class PPO:
         self.steps += int(rest[3].sum())
         return Rollout(seen, action, self.law.log_prob(out, self.net.log_sd, action), *rest), observation
 
-    def _update(self, rollout: Rollout, signal: LearnedReward, generator: torch.Generator) -> tuple[int, dict[str, float]]:
+    def _update(
+        self, rollout: Rollout, signal: LearnedReward, generator: torch.Generator
+    ) -> tuple[int, dict[str, float]]:
         config, progress = self.config, min(1.0, self.steps / self.config.steps)
         for group in self.optimiser.param_groups:
             group["lr"] = config.learning_rate * (1 - 0.9 * progress)
@@ -215,7 +219,12 @@ class PPO:
         for name, scale in (("scale", self.scale), ("returns", self.returns)):
             tensors |= {f"{name}.mean": scale.mean, f"{name}.variance": scale.variance}
         save_file(tensors, folder / "policy.safetensors")
-        counters = {"algorithm": "ppo", "version": self.version, "steps": self.steps, "reward_version": self.reward_version}
+        counters = {
+            "algorithm": "ppo",
+            "version": self.version,
+            "steps": self.steps,
+            "reward_version": self.reward_version,
+        }
         counters |= {"scale_count": self.scale.count, "returns_count": self.returns.count}
         (folder / "policy.json").write_text(json.dumps(counters))
 

@@ -1,0 +1,194 @@
+"""The composition root: from a configuration to concrete parts, a run, and its result. Only it knows them all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from accord import checkpoints, config, loop, measure, records, runtime
+from accord.feedback.queries import Candidates, compose
+from accord.feedback.store import Store
+from accord.feedback.teachers import Teacher
+from accord.policies.control.ppo import PPO
+from accord.progress import Progress, Silent
+from accord.reports.run import write as write_report
+from accord.rewards.fit import fit
+from accord.rewards.fitted import FittedReward
+from accord.rewards.fixed import Constant, TrueReward
+from accord.rewards.judge import Forecasts, forecast
+from accord.tasks.collect import collect, evaluate, explore, random_actions
+from accord.tasks.control import ControlTask
+from accord.types import Collected, Evidence, InputError, LearnedReward, Query, Reward, segment_id
+
+POOL = 8  # segments cut for each label due: enough to choose from, few enough to score in milliseconds
+POOL_LEAST = 200
+ROUND_EPISODES = 20  # by the truth after each round: the learning curve
+
+
+def run(
+    settings: config.RunConfig, out: Path, resume: bool = False, progress: Progress | None = None
+) -> records.Result:
+    """The whole loop: from an empty folder (or a stopped run) to `result.json` and the report."""
+    runtime.set_up()
+    began = time.perf_counter()
+    log = records.open_run(out, config.dump(settings), settings.seed, resume)
+    if log.finished:
+        return records.read_result(out)
+    store = Store(settings.feedback.store or f"sqlite:///{out / records.STORE}")
+    try:
+        made = Made(settings, store, out)
+        state = made.checkpoints.restore() if resume else loop.State()
+        watched = progress or Silent()
+        state = loop.run(made.parts(), made.plan, state, log, watched)
+        result = made.finish(state, watched, time.perf_counter() - began)
+    finally:
+        store.close()
+    log.finish(result)
+    write_report(out)
+    return result
+
+
+class Made:
+    """The concrete parts of one control run."""
+
+    def __init__(self, settings: config.RunConfig, store: Store, out: Path) -> None:
+        self.settings, self.store, self.out = settings, store, out
+        seed, feedback = settings.seed, settings.feedback
+        self.task = ControlTask(settings.task)
+        self.policy = PPO(self.task, settings.policy, runtime.derive(seed, "policy"))
+        if feedback.annotator != "teacher":
+            raise InputError(f'feedback.annotator is "{feedback.annotator}"; this version has "teacher": choose it.')
+        self.annotator = Teacher(store, feedback.teacher, runtime.derive(seed, "teacher"))
+        self.plan = self._plan()
+        self.checkpoints = checkpoints.Checkpoints(out / records.CHECKPOINTS, self.task, self.policy)
+        self.discrete, self.terminates = self.task.spec.action.discrete, self.task.spec.terminates
+
+    def _plan(self) -> loop.Plan:
+        feedback, policy = self.settings.feedback, self.settings.policy
+        rounds = min(feedback.rounds, feedback.labels)
+        explored = self._explore_ticks() * self.task.spec.envs
+        if policy.steps <= explored:
+            raise InputError(
+                f"policy.steps is {policy.steps}; the first segments alone take {explored}: raise it or lower task.envs."
+            )
+        steps = np.linspace(explored, policy.steps, rounds + 1)[1:].round().astype(int)
+        return loop.Plan(
+            self.settings.seed, loop.spread(feedback.labels, rounds, feedback.first), tuple(int(s) for s in steps)
+        )
+
+    def _explore_ticks(self) -> int:
+        """Random steps of each copy before the first question: two segments' worth."""
+        return 2 * min(self.settings.feedback.segment, self.task.spec.horizon)
+
+    def parts(self) -> loop.Parts:
+        """What the loop is given."""
+        return loop.Parts(
+            task=self.task,
+            policy=self.policy,
+            store=self.store,
+            annotator=self.annotator,
+            collect=self.collect,
+            ask=self.ask,
+            fit=self.fit,
+            select=select_only,
+            foretell=foretell,
+            judge=self.judge,
+            keep_reward=self.checkpoints.keep_reward,
+            keep_policy=self.checkpoints.keep_policy,
+            save=self.checkpoints.save,
+        )
+
+    def collect(self, round: int, seed: int) -> list[Collected]:
+        """Segments near the policy: cut from the last improvement's steps, at first from random ones."""
+        if round == 0:
+            explore(self.task, self._explore_ticks(), seed)
+        due = self.plan.labels[round] - (self.plan.labels[round - 1] if round else 0)
+        return self._cut(max(POOL_LEAST, POOL * due), round, seed)
+
+    def _cut(self, n: int, round: int, seed: int) -> list[Collected]:
+        rng = np.random.default_rng(seed)
+        length, version = self.settings.feedback.segment, self.policy.version
+        return collect(self.task, n, length, rng, round=round, policy_version=version, seed=seed)
+
+    def ask(self, pool: list[Collected], reward: Reward | None, due: int, round: int, seed: int) -> list[Query]:
+        """This round's queries, by the configured rule."""
+        segments = [made.segment for made in pool]
+        values = reward.value(segments) if isinstance(reward, FittedReward) else np.zeros((0, len(pool)))
+        ids = tuple(segment_id(segment) for segment in segments)
+        recency = np.array([made.provenance.episode for made in pool])
+        candidates = Candidates(ids, values, np.zeros_like(recency))
+        return compose(candidates, due, self.settings.feedback.queries, np.random.default_rng(seed), round)
+
+    def fit(self, evidence: Evidence, before: Sequence[Reward], version: int, seed: int) -> list[Reward]:
+        """One reward of the configured kind, warm from the round before."""
+        warm = before[0] if before and isinstance(before[0], FittedReward) else None
+        return [
+            fit(
+                evidence,
+                self.settings.reward,
+                discrete=self.discrete,
+                terminates=self.terminates,
+                seed=seed,
+                warm=warm,
+                version=version,
+            )
+        ]
+
+    def judge(self, state: loop.State) -> dict[str, object]:
+        """The round's figures for the record."""
+        if not isinstance(state.reward, FittedReward):
+            return {}
+        seed = runtime.derive(self.settings.seed, "judge", state.round)
+        returns = evaluate(self._judged(ROUND_EPISODES), self.policy.act, seed)
+        fresh = self._cut(measure.FRESH, state.round, seed)
+        return {
+            **measure.return_record(returns),
+            **measure.reward_record(state, state.reward, fresh),
+            "examples": measure.examples(self.store, state, state.reward),
+        }
+
+    def _judged(self, episodes: int) -> ControlTask:
+        return self.task.sibling(episodes)
+
+    def finish(self, state: loop.State, progress: Progress, seconds: float) -> records.Result:
+        """The final figures: the policy by the truth, beside the baselines."""
+        settings, test = self.settings, runtime.derive(self.settings.seed, "test")
+        progress.stage("judge", self.plan.rounds, self.plan.rounds)
+        judged = self._judged(settings.report.episodes)
+        returns = evaluate(judged, self.policy.act, test)
+        steps = self.task.steps()
+        baselines = self._baselines(test) if settings.report.baselines else {}
+        self.checkpoints.finish(self.out / records.REWARD, self.out / records.POLICY)
+        chosen = records.Chosen(asdict(settings.reward), asdict(settings.policy))
+        return measure.result(self.task.spec.id, settings.seed, state, steps, seconds, returns, baselines, chosen)
+
+    def _baselines(self, test: int) -> dict[str, np.ndarray]:
+        """Returns of a random policy, and of the same algorithm on a constant and on the true reward."""
+        rng = np.random.default_rng(test)
+        apart = ControlTask(replace(self.settings.task, envs=self.settings.report.episodes, cut=None))
+        found = {"random": evaluate(apart, random_actions(apart, rng), test)}
+        for name in ("constant", "true"):
+            task = ControlTask(self.settings.task)
+            task.truth.start(0)
+            reward = Constant() if name == "constant" else TrueReward(task.truth.at)
+            policy = PPO(task, self.settings.policy, runtime.derive(self.settings.seed, "policy"))
+            policy.improve(LearnedReward(reward), self.settings.policy.steps, runtime.derive(self.settings.seed, name))
+            found[name] = evaluate(apart, policy.act, test)
+        return found
+
+
+def foretell(reward: Reward, own: Evidence) -> Forecasts:
+    """What the reward says of answers it has not seen."""
+    if not isinstance(reward, FittedReward):
+        raise InputError("only a fitted reward can foretell answers.")
+    return forecast(reward.value(own.segments), own)
+
+
+def select_only(candidates: Sequence[Reward], held: Evidence) -> tuple[Reward, dict[str, object]]:
+    """The one candidate there is."""
+    only = candidates[0]
+    return only, measure.fit_record(only) if isinstance(only, FittedReward) else {}

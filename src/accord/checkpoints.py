@@ -1,0 +1,90 @@
+"""What a killed run goes on from: small state as JSON, and folders for the reward, the policy and the last steps.
+
+Floor 4, beside the loop. Folders are renamed into place before `state.json` names them, so at any moment the state
+names only what is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from accord.durable import hash_file, new_folder, write_json
+from accord.loop import State
+from accord.rewards.fitted import FittedReward
+from accord.rewards.judge import Forecasts
+from accord.tasks.control import ControlTask
+from accord.types import InputError, Policy, Reward
+
+STATE = "state.json"
+FIELDS = ("round", "stage", "since", "cursor", "labels", "reward_hash", "seconds")
+
+
+class Checkpoints:
+    """The `checkpoints` folder of one run."""
+
+    def __init__(self, folder: Path, task: ControlTask, policy: Policy) -> None:
+        self.folder, self.task, self.policy = folder, task, policy
+        self._reward = self._policy = ""
+
+    def keep_reward(self, reward: Reward, round: int) -> str:
+        """Writes the reward of a round; returns its hash."""
+        if not isinstance(reward, FittedReward):
+            raise InputError("only a fitted reward can be kept.")
+        self._reward = f"reward-{round}"
+        with new_folder(self.folder / self._reward) as fresh:
+            reward.save(fresh)
+        return hash_file(self.folder / self._reward)
+
+    def keep_policy(self, round: int) -> str:
+        """Writes the policy of a round and the steps it took last; returns the policy's hash."""
+        self._policy = f"policy-{round}"
+        with new_folder(self.folder / self._policy) as fresh:
+            self.policy.save(fresh)
+        with new_folder(self.folder / f"steps-{round}") as fresh:
+            self.task.recent.save(fresh / "recent.safetensors")
+        return hash_file(self.folder / self._policy)
+
+    def save(self, state: State) -> None:
+        """Names what was kept; then removes what is named no more."""
+        small = {name: getattr(state, name) for name in FIELDS}
+        forecasts = [{k: v.tolist() for k, v in asdict(each).items()} for each in state.forecasts]
+        named = {"reward": self._reward, "policy": self._policy, "steps": self._policy.replace("policy", "steps")}
+        counted = {"taken": dict(self.task.steps()), "tick": self.task.tick}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / STATE, {**small, **named, **counted, "forecasts": forecasts})
+        for path in self.folder.iterdir():
+            if path.is_dir() and path.name not in named.values():
+                shutil.rmtree(path)
+
+    def restore(self) -> State:
+        """The state last saved, with the task and the policy put back to it; a fresh one where none was saved."""
+        path = self.folder / STATE
+        if not path.is_file():
+            return State()
+        saved: dict[str, Any] = json.loads(path.read_text())
+        self._reward, self._policy = saved["reward"], saved["policy"]
+        self.task.resume(saved["taken"], saved["tick"])
+        if self._policy:
+            self.policy.load(self.folder / self._policy)
+            self.task.recent.load(self.folder / saved["steps"] / "recent.safetensors")
+        reward = FittedReward.load(self.folder / self._reward) if self._reward else None
+        forecasts = tuple(_forecasts(each) for each in saved["forecasts"])
+        small = {name: saved[name] for name in FIELDS}
+        return State(**small, reward=reward, candidates=(reward,) if reward else (), forecasts=forecasts)
+
+    def finish(self, reward: Path, policy: Path) -> None:
+        """Copies the last reward and policy to where users look for them."""
+        for name, final in ((self._reward, reward), (self._policy, policy)):
+            with new_folder(final) as fresh:
+                shutil.copytree(self.folder / name, fresh, dirs_exist_ok=True)
+
+
+def _forecasts(saved: dict[str, list[float]]) -> Forecasts:
+    whole = ("question", "pair", "annotator")
+    return Forecasts(**{k: np.array(v, dtype=int if k in whole else float) for k, v in saved.items()})

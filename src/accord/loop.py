@@ -1,0 +1,235 @@
+"""The loop: collect -> ask -> wait -> fit -> select -> improve -> judge, round after round, on one page.
+
+Floor 4. Knows Protocols only; `build.py` chooses what stands behind them. Every stage is a function of the state
+before it, the run's seed and the store, so a killed run goes on from its last checkpoint and ends as it would have.
+Checkpoints follow the stages that cost something (wait, fit, improve); the others are done again, with one outcome.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+
+from accord.feedback import evidence
+from accord.feedback.store import Store
+from accord.progress import Progress
+from accord.records import Run, hash_answers
+from accord.rewards.judge import Forecasts
+from accord.runtime import derive
+from accord.types import (
+    Annotator,
+    Collected,
+    Evidence,
+    InputError,
+    LearnedReward,
+    Policy,
+    Query,
+    Reward,
+    SegmentId,
+    Shaping,
+    Skip,
+    Task,
+    segment_id,
+)
+
+POLL_SECONDS = 0.5  # between looks at the store while a person answers
+
+
+class Select(Protocol):
+    """Chooses among rewards fitted to the same answers; says why."""
+
+    def __call__(self, candidates: Sequence[Reward], held: Evidence) -> tuple[Reward, dict[str, object]]: ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How labels and steps are spread over the rounds: both cumulative, one number a round."""
+
+    seed: int
+    labels: tuple[int, ...]
+    steps: tuple[int, ...]
+    patience_seconds: float = float("inf")  # how long to wait for people
+
+    @property
+    def rounds(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a run is made of. Functions take the round and a seed; nothing here knows of any other part."""
+
+    task: Task
+    policy: Policy
+    store: Store
+    annotator: Annotator
+    collect: Callable[[int, int], list[Collected]]
+    ask: Callable[[list[Collected], Reward | None, int, int, int], list[Query]]
+    fit: Callable[[Evidence, Sequence[Reward], int, int], Sequence[Reward]]
+    select: Select
+    foretell: Callable[[Reward, Evidence], Forecasts]
+    judge: Callable[[State], dict[str, object]]
+    keep_reward: Callable[[Reward, int], str]  # durably; returns the hash of what was kept
+    keep_policy: Callable[[int], str]
+    save: Callable[[State], None]
+    shaping: Shaping = Shaping()
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a run stands. `stage` is the next to be done; what is large lies beside it in the checkpoint."""
+
+    round: int = 0
+    stage: str = "collect"
+    since: int = 0  # answers after this one are the round's own
+    cursor: int = 0  # answers up to this one are learned from
+    labels: int = 0
+    reward: Reward | None = None
+    reward_hash: str = ""
+    candidates: tuple[Reward, ...] = ()
+    forecasts: tuple[Forecasts, ...] = ()  # of uniform answers, by the reward of the round before
+    seconds: dict[str, float] = field(default_factory=dict)
+    pool: tuple[Collected, ...] = ()  # of this round; never saved: collecting again gives the same
+
+
+def run(parts: Parts, plan: Plan, state: State, records: Run, progress: Progress) -> State:
+    """Goes from `state` to the end of the last round."""
+    cache = evidence.Cache()
+    while state.round < plan.rounds:
+        name, round = state.stage, state.round
+        progress.stage(name, round, plan.rounds)
+        began = time.perf_counter()
+        state, record = STAGES[name](parts, plan, state, cache)
+        seconds = time.perf_counter() - began
+        state = replace(state, seconds={**state.seconds, name: state.seconds.get(name, 0.0) + seconds})
+        records.record(name, round, seconds=seconds, **record)
+        progress.advance(learning_steps(parts.task), plan.steps[-1])
+        progress.note(labels=state.labels, labels_total=plan.labels[-1], **_shown(record))
+        if name in ("wait", "fit", "improve"):
+            parts.save(state)
+    return state
+
+
+def _collect(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> tuple[State, dict[str, object]]:
+    """Segments from the steps taken last; the first round takes random steps."""
+    pool = parts.collect(state.round, derive(plan.seed, "collect", state.round))
+    if len(pool) < 2:
+        raise InputError(
+            f"round {state.round} found {len(pool)} segments to ask about, and 2 are needed: "
+            "lower feedback.segment or raise policy.steps."
+        )
+    record = {"segments": len(pool), "env_steps": learning_steps(parts.task)}
+    return replace(state, stage="ask", pool=tuple(pool)), record
+
+
+def _ask(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> tuple[State, dict[str, object]]:
+    """Puts this round's queries into the store: as many as labels are due."""
+    due = max(0, plan.labels[state.round] - state.labels)
+    seed = derive(plan.seed, "ask", state.round)
+    queries = parts.ask(list(state.pool), state.reward, due, state.round, seed)
+    named = {segment for query in queries for segment in query.segments}
+    ids = _ids(state.pool)
+    parts.store.add([made for made, id in zip(state.pool, ids, strict=True) if id in named])
+    parts.store.ask(queries)
+    rules = [query.acquisition for query in queries]
+    counts = {rule: rules.count(rule) for rule in sorted(set(rules))}
+    return replace(state, stage="wait", pool=()), {"asked": len(queries), "acquisition": counts}
+
+
+def _wait(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> tuple[State, dict[str, object]]:
+    """Until every query of the round is answered. The cursor fixes which answers this round learns from."""
+    until = time.monotonic() + plan.patience_seconds
+    parts.annotator.work()
+    while parts.store.waiting(round=state.round) and time.monotonic() < until:
+        time.sleep(POLL_SECONDS)
+        parts.annotator.work()
+    answers = parts.store.answers(after=state.cursor)
+    skipped = sum(isinstance(answer.value, Skip) for answer in answers)
+    cursor = answers[-1].seq if answers else state.cursor
+    labels = state.labels + len(answers) - skipped
+    record = {"answers": len(answers), "skipped": skipped, "labels": labels, "cursor": cursor}
+    return replace(state, stage="fit", since=state.cursor, cursor=cursor, labels=labels), record
+
+
+def _fit(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> tuple[State, dict[str, object]]:
+    """Fits every candidate to all answers up to the cursor, warm from what it was."""
+    packed = evidence.pack(parts.store, upto=state.cursor, cache=cache)
+    if packed.answers == 0:
+        raise InputError(
+            f"all {state.cursor} answers of round {state.round} were skips, so there is nothing to learn from: "
+            "ask about segments that differ more, or raise feedback.labels."
+        )
+    if state.reward is not None:
+        new = [answer for answer in cache.answers if state.since < answer.seq <= state.cursor]
+        own = evidence.pack_answers(evidence.usable(new, cache.queries), cache.segments, cache.groups)
+        state = replace(state, forecasts=(*state.forecasts, parts.foretell(state.reward, own)))
+    candidates = parts.fit(packed, state.candidates, state.round + 1, derive(plan.seed, "fit", state.round))
+    chosen, why = parts.select(candidates, packed)
+    kept = parts.keep_reward(chosen, state.round)
+    answers_hash = hash_answers(answer for answer in cache.answers if answer.seq <= state.cursor)
+    state = replace(state, stage="improve", reward=chosen, reward_hash=kept, candidates=tuple(candidates))
+    return state, {**why, "answers_hash": answers_hash, "reward_hash": kept}
+
+
+def _improve(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> tuple[State, dict[str, object]]:
+    """The policy learns against the frozen reward for its share of the steps."""
+    if state.reward is None:
+        raise InputError("this checkpoint has no reward: start the run anew with another --out.")
+    parts.task.count_as("improve")
+    signal = LearnedReward(state.reward, shaping=parts.shaping)
+    budget = max(1, plan.steps[state.round] - learning_steps(parts.task))
+    metrics = parts.policy.improve(signal, budget, derive(plan.seed, "improve", state.round))
+    kept = parts.keep_policy(state.round)
+    record = {"steps": metrics.steps, "updates": metrics.updates, "extra": dict(metrics.extra)}
+    return replace(state, stage="judge"), {**record, "policy_hash": kept, "reward_hash": state.reward_hash}
+
+
+def _judge(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> tuple[State, dict[str, object]]:
+    """Measures the round on what nothing was chosen by: uniform queries, asked before the reward knew the answers."""
+    record = parts.judge(state)
+    record |= {"labels": state.labels, "env_steps": learning_steps(parts.task)}
+    return replace(state, stage="collect", round=state.round + 1), record
+
+
+STAGES = {
+    "collect": _collect,
+    "ask": _ask,
+    "wait": _wait,
+    "fit": _fit,
+    "improve": _improve,
+    "judge": _judge,
+}
+
+
+def learning_steps(task: Task) -> int:
+    """Environment steps that the policy could learn from: all but those of evaluation."""
+    return sum(n for purpose, n in task.steps().items() if purpose != "judge")
+
+
+def _ids(pool: Sequence[Collected]) -> list[SegmentId]:
+    return [segment_id(made.segment) for made in pool]
+
+
+def _shown(record: dict[str, object]) -> dict[str, float]:
+    value = record.get("true_return")
+    return {"true_return": float(value)} if isinstance(value, int | float) and np.isfinite(value) else {}
+
+
+def spread(total: int, rounds: int, first: float) -> tuple[int, ...]:
+    """Cumulative labels by round: `first` of them in round 0, the rest falling as 1 / (1 + round).
+
+    Front-loading is B-Pref's and imitation's hyperbolic schedule (imitation #771 chose it).
+    """
+    start = max(1, round_half(total * first)) if rounds > 1 else total
+    weights = np.array([1.0 / (1 + t) for t in range(1, rounds)])
+    later = np.cumsum(weights) / weights.sum() * (total - start) if rounds > 1 else np.zeros(0)
+    return (start, *(start + round_half(float(x)) for x in later))
+
+
+def round_half(x: float) -> int:
+    """To the nearest whole number, halves upwards."""
+    return int(np.floor(x + 0.5))
