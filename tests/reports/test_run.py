@@ -16,7 +16,7 @@ from accord.reports.figures import figures, wilson
 from accord.reports.read import Estimate, Run, estimate
 from accord.reports.run import write
 from accord.reports.verdict import Returns, result_sentence, verdicts
-from accord.reports.view import annotator_rows, examples, parts, rounds, tally
+from accord.reports.view import annotator_rows, examples, lineage, parts, rounds, seconds, tally, unsigned
 from accord.reports.words import LANGUAGES, WORDS, number
 from accord.types import InputError
 
@@ -38,7 +38,6 @@ def result_record() -> dict:
         "true_reward_return": {"mean": 500.0, "std": 0.0, "episodes": 100, "ci95": [500.0, 500.0]},
         "reward": {"heldout_accuracy": 0.87, "ci95": [0.78, 0.93], "ece": 0.041, "agreement": 0.9},
         "chosen": {"reward": {"kind": "mlp", "members": 5}, "policy": {"algorithm": "ppo", "learning_rate": 0.0025}},
-        "lineage": {"answers": "9f2c" * 16, "reward": "51ab" * 16, "policy": "c07e" * 16},
     }  # fmt: skip
 
 
@@ -73,8 +72,10 @@ def stage_records(rng: np.random.Generator) -> list[dict]:
             {"stage": "wait", "round": i, "answers": 10 + (i % 4 == 1), "skipped": int(i % 4 == 1), "ties": i // 7},
             {"stage": "fit", "round": i, "train_log_likelihood": -0.6 + 0.42 * (1 - math.exp(-3 * done)),
              "heldout_log_likelihood": -0.66 + 0.33 * (1 - math.exp(-3 * done)) + rng.normal(0, 0.012),
-             "epochs": 40, "seconds": 0.26, "annotators": annotator_records(i)},
-            {"stage": "improve", "round": i, "steps": 8000, "seconds": 0.38, "updates": 62, "extra": {
+             "epochs": 40, "seconds": 0.26, "annotators": annotator_records(i),
+             "answers_hash": f"{i}9f2" * 16, "reward_hash": f"{i}1ab" * 16},
+            {"stage": "improve", "round": i, "steps": 8000, "seconds": 0.38, "updates": 62,
+             "policy_hash": f"{i}07e" * 16, "extra": {
                 "entropy": 0.69 - 0.42 * done, "kl": 0.012 + rng.normal(0, 0.002), "clip_share": 0.21 - 0.1 * done,
                 "value_loss": 0.9 * math.exp(-2 * done) + 0.06, "explained_variance": 0.2 + 0.72 * done**0.5}},
             {"stage": "judge", "round": i, "labels": 10 * (i + 1), "env_steps": STEPS_A_ROUND * (i + 1),
@@ -246,6 +247,24 @@ def test_golden_tables(run):
     pieces = parts({"total": 10.0, "fit": 6.0, "improve": 3.0, "ask": 0.0}, 10.0)
     assert [(p.name, p.amount) for p in pieces] == [("fit", 6.0), ("improve", 3.0), ("other", 1.0)]
     assert [p.start for p in pieces] == pytest.approx([0.0, 0.6, 0.9])
+
+
+def test_golden_lineage_is_the_last_rounds(run):
+    assert lineage(run) == {"answers": "99f2" * 16, "reward": "91ab" * 16, "policy": "907e" * 16}
+
+
+def test_golden_seconds_come_from_the_records_where_the_result_is_silent(tmp_path):
+    run = Run.read(make_folder(tmp_path, {"seconds": {"total": 9.0, "fit": 3.0}}))
+    assert seconds(run) == pytest.approx({"collect": 0.4, "fit": 3.0, "improve": 3.8, "total": 9.0})
+
+
+def test_golden_a_stores_password_is_left_out(tmp_path):
+    manifest = manifest_record()
+    manifest["configuration"]["feedback"]["store"] = "postgresql+psycopg://ana:s3cret!@db.example:5432/answers"
+    text = write(make_folder(tmp_path, manifest=manifest)).read_text()
+    assert "s3cret" not in text
+    assert "postgresql+psycopg://ana:***@db.example:5432/answers" in text
+    assert unsigned("http://x/a:b@c and sqlite:///a.db") == "http://x/a:b@c and sqlite:///a.db"
 
 
 def test_golden_outcome_of_a_level():

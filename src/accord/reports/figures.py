@@ -58,8 +58,8 @@ def baselines(returns: Returns, lang: Language) -> Figure | None:
     values += [returns.best] if returns.best is not None else []
     low, high = _span([*values, 0.0] if 0 < min(values) < 0.4 * max(values) else values, 0.05)
     notes = [
-        _note(0, len(measured) - 1 - i, f"{name}  <b>{_with_interval(value)}</b>", xref="paper", xanchor="left",
-              yshift=17, font_color="@ink" if key == "policy" else "@soft")
+        _note(0, len(measured) - 1 - i, "{}  <b>{}</b>{}".format(name, *_with_interval(value, lang)), xref="paper",
+              xanchor="left", yshift=17, font_color="@ink" if key == "policy" else "@soft")
         for i, (name, key, value) in enumerate(measured)
     ]  # fmt: skip
     layout = _layout(68 * len(measured) + 68, say("x_return", lang), "", notes, top=14)
@@ -70,7 +70,7 @@ def baselines(returns: Returns, lang: Language) -> Figure | None:
         layout["shapes"] = [_line(x=returns.best)]
         notes.append(_note(returns.best, 1, say("best", lang), yref="paper", xanchor="right", yanchor="bottom"))
         layout["margin"]["t"] = 26
-    said = "; ".join(f"{name} {_with_interval(value)}" for name, _, value in measured)
+    said = "; ".join(" ".join([name, "".join(_with_interval(value, lang))]) for name, _, value in measured)
     return Figure(data, layout, f"{say('baselines', lang)}: {said}.")
 
 
@@ -225,7 +225,7 @@ def annotators(run: Run, lang: Language) -> Figure | None:
     people.sort(key=lambda each: each[1].mean)
     rows = list(range(len(people)))
     data = [_dots([value for _, value in people], rows, say("skill", lang), "@accent", True, "%{x:.0%}")]
-    notes = [_note(0, row, f"{html.escape(name)}  <b>{percent(value.mean)}</b>", xref="paper", xanchor="left",
+    notes = [_note(0, row, f"{_short(name)}  <b>{percent(value.mean)}</b>", xref="paper", xanchor="left",
                    yshift=16) for row, (name, value) in zip(rows, people, strict=True)]  # fmt: skip
     layout = _layout(max(150, 50 * len(people) + 60), say("skill", lang), "", notes, top=10)
     layout["xaxis"] |= {"range": [0, 1.04], "tickformat": ".0%", "dtick": 0.25}
@@ -233,6 +233,11 @@ def annotators(run: Run, lang: Language) -> Figure | None:
     layout["margin"] |= {"l": 14}
     said = "; ".join(f"{name} {percent(value.mean)}" for name, value in reversed(people))
     return Figure(data, layout, f"{say('annotators', lang)}: {said}.")
+
+
+def _short(name: str) -> str:
+    """A name that fits a phone's width, its tags shown as text."""
+    return html.escape(name if len(name) <= 28 else f"{name[:27]}…")
 
 
 def wilson(share: float, n: float) -> tuple[float, float]:
@@ -343,11 +348,13 @@ def _whole(xs: Sequence[float]) -> dict[str, Any]:
     return {"range": [min(xs) - 0.6, max(xs) + 0.6], "dtick": step, "tick0": min(xs)}
 
 
-def _with_interval(value: Estimate) -> str:
+def _with_interval(value: Estimate, lang: Language) -> tuple[str, str]:
+    """The mean, and its interval in brackets where there is one."""
     if value.low is None or value.high is None:
-        return number(value.mean)
+        return number(value.mean), ""
     digits = 0 if max(abs(value.low), abs(value.high)) >= 100 else 1
-    return f"{number(value.mean, digits)}</b> ({number(value.low, digits)}–{number(value.high, digits)})<b>"
+    span = say("span", lang, low=number(value.low, digits), high=number(value.high, digits))
+    return number(value.mean, digits), f" ({span})"
 
 
 def _from_to(title: str, values: Sequence[float], lang: Language, share: bool = False) -> str:

@@ -100,10 +100,10 @@ def _content(run: Run) -> dict[str, Any]:
         "sparks": view.sparks(run),
         "rounds": view.rounds(run),
         "annotators": view.annotator_rows(run),
-        "configuration": toml.to_text(dict(run.configuration)),
+        "configuration": view.unsigned(toml.to_text(dict(run.configuration))),
         "chosen": view.flat(mapping_at(result, "chosen")),
         "versions": view.flat({"commit": at(run.manifest, "commit"), **_prefixed(run)}),
-        "lineage": view.flat(mapping_at(result, "lineage") or mapping_at(run.manifest, "lineage")),
+        "lineage": tuple(view.lineage(run).items()),
         "commit": str(at(run.manifest, "commit") or "")[:12],
     }
 

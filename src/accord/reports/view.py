@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -247,6 +248,22 @@ def annotator_rows(run: Run) -> tuple[tuple[str, Estimate, float | None, float |
 def _skill(who: Json) -> Estimate | None:
     skill = number_at(who, "skill")
     return None if skill is None else Estimate(skill, number_at(who, "low"), number_at(who, "high"))
+
+
+def lineage(run: Run) -> dict[str, str]:
+    """The last recorded hash of answers, reward and policy: what made what."""
+    found: dict[str, str] = {}
+    for what in ("answers", "reward", "policy"):
+        for record in run.stages:
+            value = at(record, f"{what}_hash")
+            if isinstance(value, str):
+                found[what] = value
+    return found
+
+
+def unsigned(text: str) -> str:
+    """Text without the passwords of its URLs: a page is handed on more freely than a configuration."""
+    return re.sub(r"(://[^\s:/@\"']*):[^\s/@\"']*@", r"\1:***@", text)
 
 
 def flat(record: object, path: str = "") -> tuple[tuple[str, str], ...]:
