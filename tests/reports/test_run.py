@@ -156,6 +156,10 @@ def test_golden_sentence_in_both_languages():
             "; on the true reward the same algorithm reaches 40.0, no better than a random policy (41.7).",
         ),
         ({"true_return": {"mean": 487.2}, "true_reward_return": None}, "reaches 487 of 500 (interval not measured)."),
+        (  # the true reward beats random by 10, less than the policy's interval is wide: no share of that
+            {"true_reward_return": 51.7},
+            "(95% interval 480 to 493); the same algorithm reaches 51.7 on the true reward.",
+        ),
         (
             {"true_return": None},
             "The true return of the policy was not measured, so nothing can be said about how well it does.",
