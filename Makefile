@@ -30,7 +30,7 @@ peers: $(VENV)/.run.stamp
 	bash bench/peers/make.sh
 
 clean:
-	rm -rf $(VENV)/*.stamp .pytest_cache .ruff_cache .hypothesis .coverage dist build
+	rm -rf $(VENV)/.*.stamp .pytest_cache .ruff_cache .hypothesis .coverage dist build
 
 # A stamp is older than what it was made from when there is something to install, and only then.
 $(VENV)/.run.stamp: pyproject.toml constraints.txt | $(BIN)/python

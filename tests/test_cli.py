@@ -50,7 +50,7 @@ def finished(config: RunConfig, out: Path, resume: bool, progress: Progress) -> 
         labels=config.feedback.labels,
         env_steps=config.policy.steps,
         seconds=Seconds(1.0, 0.1, 0.2, 0.3),
-        true_return=Return(480.0, 3.0, 100),
+        true_return=Return(480.0, 3.0, 100, (479.4, 480.6)),
         random_return=22.0,
         constant_reward_return=None,
         reward=RewardQuality(0.9, (0.8, 0.95), 0.05),
@@ -71,7 +71,11 @@ def test_golden_a_run_ends_with_its_figures_and_its_folder(file, loop, capsys):
     loop(finished)
     assert cli.main(["run", file, "--feedback.labels", "60", "--policy.steps=1e4"]) == 0
     shown = capsys.readouterr()
-    assert "480.0 ± 3.0" in shown.out and "60 labels, 10,000 steps" in shown.out and "runs/small-5" in shown.out
+    assert (
+        "480.0 (95%: 479.4 to 480.6), sd 3.0" in shown.out
+        and "60 labels, 10,000 steps" in shown.out
+        and "runs/small-5" in shown.out
+    )
     assert "round 1/1 improve" in shown.err
     assert records.read_manifest(Path("runs/small-5"))["configuration"]["feedback"]["labels"] == 60
 

@@ -20,11 +20,14 @@ RESULT = Result(
     labels=60,
     env_steps=100_000,
     seconds=Seconds(total=12.5, collect=1.0, fit=3.0, improve=8.0),
-    true_return=Return(mean=499.5, std=2.0, episodes=100),
+    true_return=Return(mean=499.5, std=2.0, episodes=100, ci95=(499.1, 499.9)),
     random_return=22.0,
     constant_reward_return=None,
     reward=RewardQuality(heldout_accuracy=0.9, ci95=(0.8, 0.95), ece=0.04),
     chosen=Chosen(reward={"kind": "mlp"}, policy={"algorithm": "ppo"}),
+    true_reward_return=500.0,
+    baselines={"true": Return(mean=500.0, std=0.0, episodes=100, ci95=(500.0, 500.0))},
+    env_steps_by={"collect": 25_600, "improve": 74_400},
 )
 
 
@@ -90,12 +93,11 @@ def test_golden_what_is_not_finite_is_not_recorded(tmp_path: Path):
 def test_golden_the_result_has_the_shape_of_the_contract(tmp_path: Path):
     start(tmp_path).finish(RESULT)
     raw = json.loads((tmp_path / "result.json").read_text())
-    assert list(raw) == [
-        *("task", "seed", "labels", "env_steps", "seconds", "true_return"),
-        *("random_return", "constant_reward_return", "reward", "chosen"),
-    ]
+    contract = {"task", "seed", "labels", "env_steps", "seconds", "true_return", "random_return"}
+    contract |= {"constant_reward_return", "reward", "chosen"}
+    assert contract <= raw.keys()
     assert raw["seconds"] == {"total": 12.5, "collect": 1.0, "fit": 3.0, "improve": 8.0}
-    assert raw["true_return"] == {"mean": 499.5, "std": 2.0, "episodes": 100}
+    assert raw["true_return"] == {"mean": 499.5, "std": 2.0, "episodes": 100, "ci95": [499.1, 499.9]}
     assert raw["reward"] == {"heldout_accuracy": 0.9, "ci95": [0.8, 0.95], "ece": 0.04}
     assert raw["chosen"] == {"reward": {"kind": "mlp"}, "policy": {"algorithm": "ppo"}}
 
@@ -112,7 +114,7 @@ def test_golden_a_result_that_is_none_is_refused(tmp_path: Path):
     with pytest.raises(InputError, match=r"no result\.json, so its run is not finished"):
         records.read_result(tmp_path)
     (tmp_path / "result.json").write_text(json.dumps({**asdict(RESULT), "true_return": {"mean": 1}}))
-    with pytest.raises(InputError, match="is not a result of accord"):
+    with pytest.raises(InputError, match=r"is no result of accord \(true_return\.std: Field required\)"):
         records.read_result(tmp_path)
 
 

@@ -18,11 +18,12 @@ RESULT = Result(
     labels=200,
     env_steps=50_000,
     seconds=Seconds(total=12.5, collect=1.0, fit=3.0, improve=8.0),
-    true_return=Return(mean=-165.25, std=90.0, episodes=100),
+    true_return=Return(mean=-165.25, std=90.0, episodes=100, ci95=(-183.0, -147.5)),
     random_return=-1200.0,
     constant_reward_return=None,
     reward=RewardQuality(heldout_accuracy=0.914, ci95=(0.85, 0.96), ece=0.04),
     chosen=Chosen(),
+    baselines={"true": Return(mean=-160.0, std=80.0, episodes=100, ci95=(-175.0, -145.0))},
 )
 
 
@@ -83,9 +84,10 @@ def test_golden_the_summary_tells_the_figures_and_what_was_not_measured():
     text = shown(RESULT, Path("runs/x/report.html"))
     for part in (
         "task Pendulum-v1, seed 3",
-        "true return -165.2 ± 90.0 (sd, 100 episodes)",
+        "true return -165.2 (95%: -183.0 to -147.5), sd 90.0 over 100 episodes",
         "random policy -1,200.0",
         "constant reward not measured",
+        "true reward -160.0 (95%: -175.0 to -145.0)",
         "reward's accuracy 0.91 (95%: 0.85 to 0.96)",
         "spent 200 labels, 50,000 steps, 12.5 s",
         "report runs/x/report.html",

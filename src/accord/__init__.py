@@ -8,10 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from accord.build import run as run
     from accord.config import RunConfig as RunConfig
     from accord.config import load as load
+    from accord.feedback.evidence import pack as pack
+    from accord.feedback.queries import Candidates as Candidates
+    from accord.feedback.queries import QueryConfig as QueryConfig
+    from accord.feedback.queries import compose as compose
     from accord.feedback.store import Store as Store
+    from accord.feedback.teachers import Teacher as Teacher
     from accord.feedback.teachers import TeacherConfig as TeacherConfig
+    from accord.lineage import verify as verify
     from accord.policies.control.ppo import PPO as PPO
     from accord.policies.control.ppo import PPOConfig as PPOConfig
     from accord.records import Result as Result
@@ -19,27 +26,42 @@ if TYPE_CHECKING:
     from accord.records import read_result as read_result
     from accord.rewards.fit import RewardConfig as RewardConfig
     from accord.rewards.fit import fit as fit
+    from accord.tasks.collect import collect as collect
+    from accord.tasks.collect import evaluate as evaluate
+    from accord.tasks.collect import explore as explore
     from accord.tasks.control import ControlConfig as ControlConfig
     from accord.tasks.control import ControlTask as ControlTask
     from accord.types import InputError as InputError
+    from accord.types import LearnedReward as LearnedReward
     from accord.types import NotFinite as NotFinite
 
 _HOME = {
+    "Candidates": "accord.feedback.queries",
     "ControlConfig": "accord.tasks.control",
     "ControlTask": "accord.tasks.control",
     "InputError": "accord.types",
+    "LearnedReward": "accord.types",
     "NotFinite": "accord.types",
     "PPO": "accord.policies.control.ppo",
     "PPOConfig": "accord.policies.control.ppo",
+    "QueryConfig": "accord.feedback.queries",
     "Result": "accord.records",
     "RewardConfig": "accord.rewards.fit",
     "RunConfig": "accord.config",
     "Store": "accord.feedback.store",
+    "Teacher": "accord.feedback.teachers",
     "TeacherConfig": "accord.feedback.teachers",
+    "collect": "accord.tasks.collect",
+    "compose": "accord.feedback.queries",
+    "evaluate": "accord.tasks.collect",
+    "explore": "accord.tasks.collect",
     "fit": "accord.rewards.fit",
     "load": "accord.config",
+    "pack": "accord.feedback.evidence",
     "read_records": "accord.records",
     "read_result": "accord.records",
+    "run": "accord.build",
+    "verify": "accord.lineage",
 }
 
 __all__ = list(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -22,6 +22,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from accord import runtime
 from accord.durable import append_line, decode, drop_torn_line, encode, is_leftover, read_lines, settle, write_json
 from accord.types import Answer, InputError, Sink
@@ -196,29 +198,12 @@ def read_result(folder: Path) -> Result:
     path = folder / RESULT
     if not path.is_file():
         raise InputError(f"{folder} has no {RESULT}, so its run is not finished: go on with accord run --resume.")
-    raw = decode(path)
     try:
-        quality = raw["reward"]
-        parts = {
-            "seconds": Seconds(**raw["seconds"]),
-            "true_return": _return(raw["true_return"]),
-            "reward": RewardQuality(quality["heldout_accuracy"], _pair(quality["ci95"]), quality["ece"]),
-            "chosen": Chosen(**raw["chosen"]),
-            "baselines": {name: _return(each) for name, each in raw["baselines"].items()},
-        }
-        return Result(**{**raw, **parts})
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is not a result of accord ({error}): make it again with accord run --resume."
-        ) from error
-
-
-def _return(raw: Mapping[str, Any]) -> Return:
-    return Return(**{**raw, "ci95": _pair(raw["ci95"])})
-
-
-def _pair(interval: Sequence[float] | None) -> tuple[float, float] | None:
-    return None if interval is None else (interval[0], interval[1])
+        return TypeAdapter(Result).validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "its text"
+        raise InputError(f"{path} is no result of accord ({place}: {first['msg']}): restore the file.") from error
 
 
 def hash_answers(answers: Iterable[Answer]) -> str:

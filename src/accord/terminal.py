@@ -14,7 +14,9 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from accord.progress import Progress
-from accord.records import Result
+from accord.records import Result, Return
+
+BASELINES = {"random": "random policy", "constant": "constant reward", "true": "true reward"}
 
 
 @dataclass
@@ -131,9 +133,14 @@ def summary(result: Result, folder: Path, page: Path | None) -> Table:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     true = result.true_return
     table.add_row("task", f"{result.task}, seed {result.seed}")
-    table.add_row("true return", f"{true.mean:,.1f} ± {true.std:,.1f} (sd, {true.episodes:,} episodes)")
-    table.add_row("random policy", _number(result.random_return))
-    table.add_row("constant reward", _number(result.constant_reward_return))
+    table.add_row("true return", f"{_return(true)}, sd {true.std:,.1f} over {true.episodes:,} episodes")
+    for name, value in (
+        ("random", result.random_return),
+        ("constant", result.constant_reward_return),
+        ("true", result.true_reward_return),
+    ):
+        known = result.baselines.get(name)
+        table.add_row(BASELINES[name], _return(known) if known else _number(value))
     table.add_row("reward's accuracy", _accuracy(result))
     table.add_row("spent", f"{result.labels:,} labels, {result.env_steps:,} steps, {result.seconds.total:,.1f} s")
     table.add_row("folder", str(folder))
@@ -147,6 +154,10 @@ def clock_time(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _return(value: Return) -> str:
+    return f"{value.mean:,.1f} (95%: {value.ci95[0]:,.1f} to {value.ci95[1]:,.1f})"
 
 
 def _number(value: float | None) -> str:
