@@ -59,7 +59,8 @@ def check_answer(query: Query, answer: Answer) -> None:
         )
     if not (isfinite(answer.seconds) and answer.seconds >= 0):
         raise InputError(f"{where}: {answer.seconds} seconds; send a finite time of at least 0.")
-    check_text(answer.id, answer.text, answer.annotator)
+    reason = answer.value.reason if isinstance(answer.value, Skip) else ""
+    check_text(answer.id, answer.text, answer.annotator, reason)
 
 
 def check_text(*texts: str) -> None:

@@ -48,15 +48,17 @@ def shown(address: URL) -> str:
 
 @contextmanager
 def refusing(address: URL) -> Iterator[None]:
-    """Turns a database that fails (locked, full, gone, no database at all) into one sentence; nothing is half done."""
+    """Says in one sentence that the database failed: locked, full, gone, or none at all. Nothing is ever half done."""
     try:
         yield
     except (IntegrityError, ProgrammingError):
         raise  # a mistake of ours, not of the database
     except (DatabaseError, PoolTimeout) as error:
         cause = " ".join(str(getattr(error, "orig", None) or error).split())
-        remedy = "see that it is a store, that it can be written and that its disk has room, then try again"
-        raise InputError(f"store {shown(address)} failed ({cause}); nothing was written: {remedy}.") from error
+        raise InputError(
+            f"store {shown(address)} failed ({cause}), what it acknowledged is safe: see that it is a store, that it "
+            "can be reached and written and that its disk has room, then try again."
+        ) from error
 
 
 def _address(url: str) -> URL:

@@ -62,10 +62,8 @@ def take_numbers(connection: Connection, counter: str, count: int) -> int:
 
 def annotator_numbers(connection: Connection, names: Collection[str]) -> dict[str, int]:
     """The numbers of annotators; InputError for one who is not registered."""
-    known = dict(
-        row._tuple()
-        for row in rows_of(connection, select(annotators.c.name, annotators.c.id), annotators.c.name, names)
-    )
+    registered = select(annotators.c.name, annotators.c.id)
+    known = {row.name: row.id for row in rows_of(connection, registered, annotators.c.name, names)}
     for name in names:
         if name not in known:
             raise InputError(f"annotator {name!r} is not registered; call register({name!r}, 'person' or 'teacher').")

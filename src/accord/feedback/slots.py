@@ -43,7 +43,7 @@ class Lease:
 
 
 def lease(connection: Connection, annotator: str, limit: int, seconds: float, now: float) -> list[Lease]:
-    """Leases open queries: the highest priority first, then in the order of asking."""
+    """Leases open queries: the most pressing first, then in the order of asking."""
     lock_slots(connection)
     me = annotator_numbers(connection, [annotator])[annotator]
     free = (
@@ -54,7 +54,7 @@ def lease(connection: Connection, annotator: str, limit: int, seconds: float, no
             ~exists().where(answers.c.query == queries.c.id, answers.c.annotator == me),
             ~exists().where(leases.c.query == queries.c.id, leases.c.annotator == me, leases.c.until > now),
         )
-        .order_by(queries.c.priority.desc(), queries.c.number)
+        .order_by(queries.c.priority, queries.c.number)
         .limit(limit)
     )
     ids = connection.execute(free).scalars().all()
@@ -74,23 +74,23 @@ def answer(connection: Connection, given: Sequence[Answer], tokens: Sequence[str
     """Stores what is new and returns every answer's seq. One refused answer refuses all."""
     lock_slots(connection)
     stored = load_answers_by_id(connection, [it.id for it in given])
+    seqs = {it.id: it.seq for it in stored.values()}
     fresh = _fresh(given, stored)
     numbers = annotator_numbers(connection, {it.annotator for it in fresh})
     slots = _slots(connection, _checked(connection, fresh), now)
     chains = _chains(connection, fresh)
     held = dict(zip((it.id for it in given), tokens, strict=True)) if tokens else {}
+    rows = []
     for it in fresh:
+        annotator = numbers[it.annotator]
         if it.supersedes is None:
-            slots[it.query].take(it, numbers[it.annotator], held.get(it.id))
-        else:
-            chains.supersede(it, it.supersedes)
-        chains.owner[it.id] = (it.query, it.annotator)
-    first = take_numbers(connection, "answers", len(fresh)) + 1 if fresh else 0
-    seqs = {it.id: it.seq for it in stored.values()} | {it.id: first + index for index, it in enumerate(fresh)}
-    new = [{**answer_row(it), "seq": seqs[it.id], "annotator": numbers[it.annotator], "received": now} for it in fresh]
-    if new:
-        connection.execute(insert(answers), new)
+            slots[it.query].take(it, annotator, held.get(it.id))
+        rows.append({**answer_row(it), "annotator": annotator, "revision": chains.add(it, annotator), "received": now})
+    if rows:
+        first = take_numbers(connection, "answers", len(rows)) + 1
+        connection.execute(insert(answers), [{**row, "seq": first + index} for index, row in enumerate(rows)])
         _settle(connection, slots)
+        seqs |= {it.id: first + index for index, it in enumerate(fresh)}
     return [seqs[it.id] for it in given]
 
 
@@ -98,17 +98,16 @@ def _fresh(given: Sequence[Answer], stored: Mapping[str, Answer]) -> list[Answer
     """Answers not stored yet. A repeated id must repeat its answer, or a delivery would be acknowledged and lost."""
     seen, fresh = dict(stored), []
     for it in given:
-        first = seen.setdefault(it.id, it)
-        if first is it:
+        if it.id not in seen:
+            seen[it.id] = it
             fresh.append(it)
-        elif (first.query, first.annotator, first.value, first.supersedes) != (
-            it.query,
-            it.annotator,
-            it.value,
-            it.supersedes,
-        ):
+        elif _content(seen[it.id]) != _content(it):
             raise InputError(f"answer {it.id!r} is stored with another content; give the new one an id of its own.")
     return fresh
+
+
+def _content(it: Answer) -> tuple:
+    return it.query, it.annotator, it.value, it.supersedes
 
 
 def _checked(connection: Connection, fresh: Sequence[Answer]) -> dict[str, Query]:
@@ -149,7 +148,7 @@ class _Slots:
 
 def _slots(connection: Connection, asked: Mapping[str, Query], now: float) -> dict[str, _Slots]:
     slots = {id: _Slots(query.overlap) for id, query in asked.items()}
-    first = select(answers.c.query, answers.c.annotator).where(answers.c.supersedes.is_(None))
+    first = select(answers.c.query, answers.c.annotator).where(answers.c.revision == 0)
     for row in rows_of(connection, first, answers.c.query, asked):
         slots[row.query].answered.add(row.annotator)
     live = select(leases).where(leases.c.until > now)
@@ -160,13 +159,20 @@ def _slots(connection: Connection, asked: Mapping[str, Query], now: float) -> di
 
 @dataclass
 class _Chains:
-    """Who gave each answer that is to be superseded, and which are superseded already."""
+    """Of each answer that may be superseded its query, annotator and revision; and which are superseded already."""
 
-    owner: dict[str, tuple[str, str]]
+    known: dict[str, tuple[str, int, int]]
     ended: set[str]
 
-    def supersede(self, it: Answer, former: str) -> None:
-        if self.owner.get(former) != (it.query, it.annotator):
+    def add(self, it: Answer, annotator: int) -> int:
+        """The revision of a new answer: one more than what it supersedes, which must be its annotator's latest."""
+        revision = 0 if it.supersedes is None else self._end(it, annotator, it.supersedes) + 1
+        self.known[it.id] = it.query, annotator, revision
+        return revision
+
+    def _end(self, it: Answer, annotator: int, former: str) -> int:
+        query, owner, revision = self.known.get(former, ("", -1, 0))
+        if (query, owner) != (it.query, annotator):
             raise InputError(
                 f"answer {it.id!r} supersedes {former!r}, no answer of {it.annotator!r} to query {it.query!r}; "
                 "name one's own answer."
@@ -174,13 +180,17 @@ class _Chains:
         if former in self.ended:
             raise InputError(f"answer {it.id!r}: {former!r} is superseded already; supersede the latest answer.")
         self.ended.add(former)
+        return revision
 
 
 def _chains(connection: Connection, fresh: Sequence[Answer]) -> _Chains:
     former = [it.supersedes for it in fresh if it.supersedes is not None]
-    owner = {id: (it.query, it.annotator) for id, it in load_answers_by_id(connection, former).items()}
+    known = select(answers.c.id, answers.c.query, answers.c.annotator, answers.c.revision)
+    found = {
+        row.id: (row.query, row.annotator, row.revision) for row in rows_of(connection, known, answers.c.id, former)
+    }
     ended = rows_of(connection, select(answers.c.supersedes), answers.c.supersedes, former)
-    return _Chains(owner, {row.supersedes for row in ended})
+    return _Chains(found, {row.supersedes for row in ended})
 
 
 def _settle(connection: Connection, slots: Mapping[str, _Slots]) -> None:

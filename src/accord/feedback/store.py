@@ -74,15 +74,16 @@ class Store:
     def add(self, collected: Sequence[Collected]) -> list[SegmentId]:
         """Stores segments, where each came from, and its sealed truth; what is there already stays as it is."""
         ids = [segment_id(each.segment) for each in collected]
-        by_id = dict(zip(ids, collected, strict=True))
-        truths = {id: each.truth for id, each in zip(ids, collected, strict=True) if each.truth is not None}
         # Sorted, so that two writers of the same segments wait for each other in one order.
-        found = [{"id": id, **segment_row(by_id[id].segment)} for id in sorted(by_id)]
-        origins = [{"segment": id, **provenance_row(each.provenance)} for id, each in zip(ids, collected, strict=True)]
+        paired = sorted(zip(ids, collected, strict=True), key=lambda pair: pair[0])
+        found = {id: each.segment for id, each in paired}
+        origins = [{"segment": id, **provenance_row(each.provenance)} for id, each in paired]
+        # Backwards: of two truths, the first that was given stays, as it does from call to call.
+        truths = {id: each.truth for id, each in reversed(paired) if each.truth is not None}
         with self._write() as connection:
-            insert_new(connection, tables.segments, found)
+            insert_new(connection, tables.segments, [{"id": id, **segment_row(it)} for id, it in found.items()])
             insert_new(connection, tables.provenance, origins)
-            insert_new(connection, tables.truth, [{"segment": id, **truth_row(truths[id])} for id in sorted(truths)])
+            insert_new(connection, tables.truth, [{"segment": id, **truth_row(it)} for id, it in truths.items()])
         return ids
 
     def segments(self, ids: Sequence[SegmentId]) -> list[Segment]:

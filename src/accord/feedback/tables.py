@@ -18,11 +18,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    text,
 )
 
 SCHEMA = "0001"  # the newest revision in `migrations/versions`; revisions are numbered so that "newer" has a meaning
-VERSION_TABLE = "schema_version"  # kept by Alembic
+VERSION_TABLE = "accord_schema"  # kept by Alembic; a name that no other program takes
 
 # Every constraint has a name, so that a later migration can drop it on both databases.
 metadata = MetaData(
@@ -106,7 +105,7 @@ queries = Table(
     _required("acquisition", Text),
     _required("round", BigInteger),
     _required("overlap", Integer),
-    _required("priority", Integer),  # higher is leased first
+    _required("priority", Integer),  # lower is leased first: the way that the index below runs
     Column("gold", Text),  # the known value, as in `answers.value`; null: not a gold question
     Column("repeats", Text, ForeignKey("queries.id")),  # the query that this one asks again, sides swapped
     _required("status", Text),  # open | done | disputed (waits for an adjudicator); only open ones are leased
@@ -147,14 +146,8 @@ answers = Table(
     _required("seconds", Double),
     _required("text", Text),
     Column("supersedes", Text, ForeignKey("answers.id"), unique=True),  # unique: an answer is superseded once
+    _required("revision", Integer),  # 0 for an annotator's first answer to a query; one more than what it supersedes
     _required("received", Double),
-    # One first answer from each annotator; a changed mind supersedes it. The database itself refuses a second vote.
-    Index(
-        "uq_answers_first",
-        "query",
-        "annotator",
-        unique=True,
-        sqlite_where=text("supersedes IS NULL"),
-        postgresql_where=text("supersedes IS NULL"),
-    ),
+    # The database itself refuses a second vote: a changed mind is the next revision of the first.
+    UniqueConstraint("query", "annotator", "revision", name="uq_answers_slot"),
 )

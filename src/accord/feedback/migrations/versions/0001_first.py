@@ -139,6 +139,7 @@ def _answers() -> None:
         sa.Column("seconds", sa.Double, nullable=False),
         sa.Column("text", sa.Text, nullable=False),
         sa.Column("supersedes", sa.Text),
+        sa.Column("revision", sa.Integer, nullable=False),
         sa.Column("received", sa.Double, nullable=False),
         sa.PrimaryKeyConstraint("seq", name="pk_answers"),
         sa.UniqueConstraint("id", name="uq_answers_id"),
@@ -146,10 +147,7 @@ def _answers() -> None:
         sa.ForeignKeyConstraint(["annotator"], ["annotators.id"], name="fk_answers_annotator"),
         sa.ForeignKeyConstraint(["supersedes"], ["answers.id"], name="fk_answers_supersedes"),
         sa.UniqueConstraint("supersedes", name="uq_answers_supersedes"),
-    )
-    first = sa.text("supersedes IS NULL")
-    op.create_index(
-        "uq_answers_first", "answers", ["query", "annotator"], unique=True, sqlite_where=first, postgresql_where=first
+        sa.UniqueConstraint("query", "annotator", "revision", name="uq_answers_slot"),
     )
 
 
