@@ -26,6 +26,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parent.parent
 JOURNAL = Path(__file__).resolve().parent / "journal"
 PEERS = ROOT / ".peers"
@@ -301,21 +303,15 @@ def ratio_of(peer: Sequence[float], ours: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(peer) / statistics.median(ours), "min": min(each), "max": max(each)}
 
 
-def area_under_curve(steps: Sequence[float], returns: Sequence[float], total: float, bins: int = 50) -> float:
-    """Mean height of a learning curve over `total` steps; a point is the return of what was done up to its step.
+def area_under_curve(steps: Sequence[float], returns: Sequence[float], total: float, start: float) -> float:
+    """Mean height over `total` steps of the straight lines from (0, `start`) through the points of a learning curve.
 
-    The steps are cut into equal bins; a bin is worth the mean of the points in it, and an empty one as much as the
-    next that is not empty (after the last point: as the last). So points may be episodes or means over stretches.
+    After the last point the curve keeps its height; what lies beyond `total` is cut off.
     """
-    if not steps:
-        raise ValueError("The curve has no point: an area needs at least one.")
-    places = [min(int(step / total * bins), bins - 1) for step in steps]
-    found = [[value for place, value in zip(places, returns, strict=True) if place == i] for i in range(bins)]
-    heights = [statistics.fmean(found[max(places)])]
-    for values in reversed(found[: max(places)]):
-        heights.append(statistics.fmean(values) if values else heights[-1])
-    after = bins - 1 - max(places)
-    return (sum(heights) + after * heights[0]) / bins
+    x, y = [0.0, *steps], [start, *returns]
+    within = [step for step in x if step < total]
+    grid = np.array([*within, total])
+    return float(np.trapezoid(np.interp(grid, x, y), grid)) / total
 
 
 def rounded(value: object) -> object:

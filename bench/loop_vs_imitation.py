@@ -7,8 +7,9 @@ run of ours beats a run of imitation's, over all pairs: on the final return, or,
 reaches the ceiling (95 % of the way from a random policy to the best known), on the area under the learning curve.
 
 The final return is the true one of the deterministic policy over 100 fresh episodes, which start alike on both
-sides. The curve holds the true return of what the policy did while it learned, against the steps counted by then.
-Imports and evaluation are outside the clock on both sides.
+sides. The curve holds that of 20 episodes after each round, against the steps counted by then, from a random policy's
+on. Imports are outside the clock on both sides and so is imitation's evaluation; ours after each round and at the end
+is inside, as a part of the loop, and its steps count as ours.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def improvements(task: Task, sides: Mapping[str, Sequence[Result]]) -> dict[str,
     """P(improvement) on the final return and on the area under the curve, and which of them counts."""
     final = {side: column(results, "mean") for side, results in sides.items()}
     total = column(sides["peer"], "env_steps")
-    areas = {side: [area(r, steps) for r, steps in zip(results, total, strict=True)] for side, results in sides.items()}
+    areas = {side: [area(r, task, n) for r, n in zip(results, total, strict=True)] for side, results in sides.items()}
     at_ceiling = all(spread(values)["median"] >= task.ceiling for values in final.values())
     on_final, final_interval = improvement(final["ours"], final["peer"])
     on_area, area_interval = improvement(areas["ours"], areas["peer"])
@@ -116,11 +117,11 @@ def improvement(ours: Sequence[float], peer: Sequence[float]) -> tuple[float, tu
     return statistics.probability_of_improvement(np.array(ours)[:, None], np.array(peer)[:, None], rng)
 
 
-def area(result: Result, total: float) -> float:
+def area(result: Result, task: Task, total: float) -> float:
     """Mean height of one run's learning curve over the steps that both sides were given."""
     curve = result["curve"]
     assert isinstance(curve, list)
-    return harness.area_under_curve([step for step, _ in curve], [height for _, height in curve], total)
+    return harness.area_under_curve([step for step, _ in curve], [height for _, height in curve], total, task.random)
 
 
 def side_figures(results: Sequence[Result]) -> dict[str, object]:

@@ -11,7 +11,6 @@ our tasks.
 from __future__ import annotations
 
 import argparse
-import math
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -104,8 +103,9 @@ def loop(env_id: str, steps: int, labels: int, flaw: str, seed: int) -> None:
         trained.load(Path(folder) / records.POLICY)
         returns = evaluate(env_id, lambda rows: trained.act(rows.astype(np.float32)))
         judged = [r for r in records.read_records(Path(folder)) if r["stage"] == "judge"]
-    curve = [[r["env_steps"], r["true_return"]] for r in judged if math.isfinite(r.get("true_return") or math.nan)]
-    finish(seconds, cpu_seconds, returns, labels=result.labels, env_steps=result.env_steps, curve=curve)
+    curve = [[r["env_steps"], r["true_return"]] for r in judged]
+    # The last judged round's count holds every step but the run's own final evaluation, which nothing learns from.
+    finish(seconds, cpu_seconds, returns, labels=result.labels, env_steps=curve[-1][0], curve=curve)
 
 
 def main() -> None:

@@ -38,25 +38,20 @@ def bench(folder: Path, **options: object) -> Bench:
     return Bench("fake", Options(**{"seeds": 1, **options}), Journal(folder / "journal" / "fake.jsonl"))
 
 
-def test_golden_an_empty_bin_of_a_curve_is_worth_the_next_one() -> None:
-    # Four bins over 8 steps: nothing, (1 + 3) / 2, nothing, 6 -> 2, 2, 6, 6.
-    assert harness.area_under_curve([2, 3, 8], [1.0, 3.0, 6.0], total=8, bins=4) == pytest.approx(4.0)
+def test_golden_area_is_that_of_straight_lines_from_the_start() -> None:
+    # From (0, 0) up to (2, 4), down to (4, 2), level to 8: (4 + 6 + 8) / 8.
+    assert harness.area_under_curve([2, 4], [4.0, 2.0], total=8, start=0.0) == pytest.approx(18 / 8)
 
 
-def test_golden_a_curve_that_ends_early_keeps_its_last_height() -> None:
-    assert harness.area_under_curve([1, 3], [0.0, 8.0], total=8, bins=4) == pytest.approx((0 + 8 + 8 + 8) / 4)
+def test_golden_area_is_cut_off_at_the_total() -> None:
+    assert harness.area_under_curve([10], [10.0], total=4, start=0.0) == pytest.approx(2.0)
 
 
-def test_golden_area_needs_a_point() -> None:
-    with pytest.raises(ValueError, match="at least one"):
-        harness.area_under_curve([], [], total=10)
-
-
-@given(st.lists(st.tuples(st.floats(0, 200), finite), min_size=1), st.integers(1, 60))
-def test_property_area_lies_within_the_curve(points: list[tuple[float, float]], bins: int) -> None:
-    steps, returns = zip(*points, strict=True)
-    area = harness.area_under_curve(steps, returns, total=100.0, bins=bins)
-    assert min(returns) - 1e-6 <= area <= max(returns) + 1e-6
+@given(st.lists(st.tuples(st.floats(1, 200), finite), min_size=1, unique_by=lambda point: point[0]), finite)
+def test_property_area_lies_within_the_curve(points: list[tuple[float, float]], start: float) -> None:
+    steps, returns = zip(*sorted(points), strict=True)
+    area = harness.area_under_curve(steps, returns, total=100.0, start=start)
+    assert min(start, *returns) - 1e-6 <= area <= max(start, *returns) + 1e-6
 
 
 def finished(mean: float, curve: list[list[float]]) -> harness.Result:

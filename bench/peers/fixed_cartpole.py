@@ -44,4 +44,4 @@ class FixedCartPole(gymnasium.Env):
 
 def register() -> None:
     """Makes `gymnasium.make(ID)` work, with the time limit."""
-    gymnasium.register(ID, FixedCartPole, max_episode_steps=HORIZON)
+    gymnasium.register(ID, f"{__name__}:FixedCartPole", max_episode_steps=HORIZON)

@@ -20,8 +20,9 @@ import gymnasium
 import numpy as np
 import torch
 
-EVALUATION_SEED = 1_000_000  # evaluation episode i starts from this seed plus i: the same starts on every side
+EVALUATION_SEED = 1_000_000  # episode i starts from this seed plus i: the same starts on every side
 EVALUATION_EPISODES = 100
+CURVE_SEED, CURVE_EPISODES = 2_000_000, 20  # of a point of a learning curve
 
 
 def warm_up() -> None:
@@ -72,10 +73,15 @@ class Solved:
             self.seconds, self.steps = self.clock.seconds(), steps
 
 
-def evaluate(env_id: str, act: Callable[[np.ndarray], np.ndarray], episodes: int = EVALUATION_EPISODES) -> list[float]:
+def evaluate(
+    env_id: str,
+    act: Callable[[np.ndarray], np.ndarray],
+    episodes: int = EVALUATION_EPISODES,
+    first_seed: int = EVALUATION_SEED,
+) -> list[float]:
     """True returns of fresh episodes, each from its own seed; `act` maps observations (row each) to actions."""
     envs = [gymnasium.make(env_id) for _ in range(episodes)]
-    observations = [env.reset(seed=EVALUATION_SEED + i)[0] for i, env in enumerate(envs)]
+    observations = [env.reset(seed=first_seed + i)[0] for i, env in enumerate(envs)]
     returns, alive = [0.0] * episodes, list(range(episodes))
     while alive:
         actions = act(np.stack([observations[i] for i in alive]))
