@@ -152,7 +152,7 @@ def test_golden_keys_of_the_configuration_are_told_from_options():
 
 def test_golden_verify_fails_where_a_link_is_broken(file, capsys):
     run = records.create(Path("run"), {"seed": 0}, 0)
-    Path("run/reward").mkdir()
+    Path("run/checkpoints/reward-0").mkdir(parents=True)
     run.record("fit", 0, reward_hash="0" * 64)
     assert cli.main(["verify", "run"]) == 1
     shown = capsys.readouterr()

@@ -46,6 +46,7 @@ def run(tmp_path: Path) -> records.Run:
     store.close()
     improved(run, 0)
     improved(run, 1)
+    (run.folder / "result.json").touch()
     return run
 
 
@@ -91,6 +92,16 @@ def test_golden_what_is_gone_is_missing(run: records.Run):
     missing = {link.what for link in lineage.verify(run.folder) if link.state == "missing"}
     assert missing == {"answers", "policy"}
     assert not (run.folder / "store.db").exists()
+
+
+def test_golden_a_stopped_run_is_checked_by_its_checkpoint(run: records.Run):
+    (run.folder / "result.json").unlink()
+    assert states(run)[1, "reward"] == "not kept"
+    (run.folder / "checkpoints").mkdir()
+    (run.folder / "reward").rename(run.folder / "checkpoints" / "reward-1")
+    assert states(run)[1, "reward"] == "same"
+    (run.folder / "checkpoints" / "reward-1" / "weights").write_text("other")
+    assert states(run)[1, "reward"] == "changed"
 
 
 def test_golden_a_policy_of_a_foreign_reward_is_found(run: records.Run):

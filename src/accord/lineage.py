@@ -1,8 +1,8 @@
 """What made what: answers -> reward -> policy, by the hashes that each round recorded.
 
 A record with `reward_hash` and `answers_hash` says: this reward was fitted to those answers (all of the store up to the
-round's `cursor`). A record with `policy_hash` and `reward_hash` says: this policy was improved against that reward. The
-folder keeps the last reward and policy; of earlier ones the records hold the hash alone.
+round's `cursor`). A record with `policy_hash` and `reward_hash` says: this policy was improved against that reward. A
+finished run keeps its last reward and policy, a stopped one its last checkpoint; of earlier ones only the hash is left.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from accord.durable import hash_file
 from accord.feedback.store import Store
-from accord.records import POLICY, REWARD, STORE, hash_answers, read_manifest, read_records
+from accord.records import CHECKPOINTS, RESULT, STORE, hash_answers, read_manifest, read_records
 from accord.types import InputError
 
 State = Literal["same", "changed", "missing", "not kept"]
@@ -40,8 +40,8 @@ def verify(folder: Path) -> list[Link]:
     links = [
         *_answers(folder, manifest, records),
         *_rewards_of_policies(records),
-        *_kept(folder, REWARD, "reward", records),
-        *_kept(folder, POLICY, "policy", records),
+        *_kept(folder, "reward", records),
+        *_kept(folder, "policy", records),
     ]
     if not links:
         raise InputError(f"{folder} has recorded no hash yet; a lineage begins with the first fit: let the run go on.")
@@ -83,21 +83,20 @@ def _rewards_of_policies(records: Sequence[Mapping[str, Any]]) -> list[Link]:
     ]
 
 
-def _kept(
-    folder: Path, name: str, what: Literal["reward", "policy"], records: Sequence[Mapping[str, Any]]
-) -> list[Link]:
-    """The last recorded hash against the folder; earlier ones have nothing left to compare with."""
+def _kept(folder: Path, what: Literal["reward", "policy"], records: Sequence[Mapping[str, Any]]) -> list[Link]:
+    """What was recorded of each round against what is there of it: a checkpoint, or at the end the final folder."""
     own = (record for record in records if what == "policy" or "policy_hash" not in record)
-    made = [record for record in own if f"{what}_hash" in record]
-    if not made:
-        return []
-    last = made[-1]
-    path = folder / name
-    earlier = {record["round"]: record[f"{what}_hash"] for record in made if record["round"] != last["round"]}
-    links = [Link(round, what, recorded, "not kept") for round, recorded in earlier.items()]
-    if not path.is_dir():
-        return [*links, Link(last["round"], what, last[f"{what}_hash"], "missing")]
-    return [*links, _compared(last, what, hash_file(path))]
+    made = {record["round"]: record for record in own if f"{what}_hash" in record}
+    finished = (folder / RESULT).is_file()
+    links = []
+    for round, record in made.items():
+        final = round == max(made) and finished
+        path = folder / what if final else folder / CHECKPOINTS / f"{what}-{round}"
+        if path.is_dir():
+            links.append(_compared(record, what, hash_file(path)))
+        else:
+            links.append(Link(round, what, record[f"{what}_hash"], "missing" if final else "not kept"))
+    return links
 
 
 def _compared(record: Mapping[str, Any], what: Literal["answers", "reward", "policy"], now: str) -> Link:
