@@ -298,7 +298,9 @@ def test_contract_an_undo_supersedes_and_the_first_answer_stays(store):
     ]:
         with pytest.raises(InputError, match=why):
             store.answer([wrong])
-    assert store.waiting() == 0
+    with pytest.raises(InputError, match="'redo' is superseded already"):
+        store.answer([vote("q0", "a", id=id, supersedes="redo") for id in "xy"])
+    assert store.waiting() == 0 and len(store.answers()) == 4
 
 
 def test_contract_waiting_counts_queries_short_of_their_overlap(store):
