@@ -20,6 +20,7 @@ from accord.rewards.fit import fit
 from accord.rewards.fitted import FittedReward
 from accord.rewards.fixed import Constant, TrueReward
 from accord.rewards.judge import Forecasts, forecast
+from accord.sinks import open_sinks
 from accord.tasks.collect import collect, evaluate, explore, random_actions
 from accord.tasks.control import ControlTask
 from accord.types import Collected, Evidence, InputError, LearnedReward, Query, Reward, segment_id
@@ -35,7 +36,9 @@ def run(
     """The whole loop: from an empty folder (or a stopped run) to `result.json` and the report."""
     runtime.set_up()
     began = time.perf_counter()
-    log = records.open_run(out, config.dump(settings), settings.seed, resume)
+    tree = config.dump(settings)
+    sinks = open_sinks(settings.report.sinks, out, tree)
+    log = records.open_run(out, tree, settings.seed, resume, sinks)
     if log.finished:
         return records.read_result(out)
     store = Store(settings.feedback.store or f"sqlite:///{out / records.STORE}")

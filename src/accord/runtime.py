@@ -5,6 +5,8 @@ The only place that sets global state. Everything else takes its randomness and 
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import hashlib
 import json
 import os
@@ -46,6 +48,23 @@ def set_up(threads: int = 1) -> None:
     if threads < 1:
         raise ValueError(f"threads is {threads}; a process needs at least 1")
     torch.set_num_threads(threads)
+    _keep_memory()
+    gc.collect()
+    gc.freeze()  # what was imported is not searched again: a full collection over it costs 0.2 s
+
+
+def _keep_memory() -> None:
+    """Asks glibc to keep what is freed. Else every tensor over 128 KiB is mapped anew, and its pages cleared again.
+
+    Measured on PPO with minibatches of 1,024: 2.8 -> 1.8 ms an update. Other C libraries are left alone.
+    """
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_MMAP_THRESHOLD, 32 << 20)  # the most that glibc accepts
+        libc.mallopt(_TRIM_THRESHOLD, 1 << 30)
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of malloc.h
 
 
 def device(wanted: str = "auto") -> torch.device:

@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
@@ -220,6 +220,8 @@ class Rankings:
 
 @dataclass(frozen=True, eq=False)
 class Ratings:
+    """`level` of `levels` for one segment."""
+
     item: Int[np.ndarray, "query"]
     level: Int[np.ndarray, "query"]
     annotator: Int[np.ndarray, "query"]
@@ -228,6 +230,8 @@ class Ratings:
 
 @dataclass(frozen=True, eq=False)
 class Approvals:
+    """One segment, approved or not."""
+
     item: Int[np.ndarray, "query"]
     approved: Bool[np.ndarray, "query"]
     annotator: Int[np.ndarray, "query"]
@@ -291,10 +295,12 @@ class Scored:
     spread: Float[Tensor, "batch time"]
 
 
+@runtime_checkable
 class Reward(Protocol):
     """A reward, frozen between fits. `version` rises with every fit: a critic that sees it rise must be rescaled."""
 
-    version: int
+    @property
+    def version(self) -> int: ...
 
     def __call__(self, batch: StepBatch) -> Scored: ...
 
@@ -371,6 +377,7 @@ class Transition:
     serial: Int[np.ndarray, "env"]
 
 
+@runtime_checkable
 class Task(Protocol):
     """Steps environments and counts every step. Its true reward is sealed: no method here returns it."""
 
@@ -387,6 +394,7 @@ class Task(Protocol):
         ...
 
 
+@runtime_checkable
 class Act(Protocol):
     """Observations to actions, in the environment's units (integers for Discrete)."""
 
@@ -403,6 +411,7 @@ class Metrics:
     extra: Mapping[str, float] = field(default_factory=dict)
 
 
+@runtime_checkable
 class Policy(Protocol):
     """Acts, and improves itself against a signal. `version` rises with every improvement."""
 
@@ -420,6 +429,7 @@ class Policy(Protocol):
     def load(self, folder: Path) -> None: ...
 
 
+@runtime_checkable
 class Annotator(Protocol):
     """Answers queries found in the store. A person and a teacher travel one path."""
 
@@ -430,6 +440,7 @@ class Annotator(Protocol):
         ...
 
 
+@runtime_checkable
 class Sink(Protocol):
     """Receives each record as it is written (TensorBoard, MLflow, W&B)."""
 

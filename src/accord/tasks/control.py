@@ -19,7 +19,7 @@ from jaxtyping import Float32, Int
 
 from accord.tasks import cartpole  # noqa: F401  registers accord/FixedCartPole-v0
 from accord.tasks.recent import Recent
-from accord.tasks.stepping import Loop, Stepper, Vectorised
+from accord.tasks.stepping import Declared, Loop, Stepper, Vectorised
 from accord.types import ActionSpec, InputError, NotFinite, TaskSpec, Transition
 
 ENVS_VECTORISED = 256  # one call steps them all: 256 cost 50 us, 8 cost 35 us
@@ -161,6 +161,7 @@ def _open(config: ControlConfig) -> tuple[Stepper, TaskSpec]:
     else:
         stepper = Loop([_make(config, config.cut) for _ in range(envs)], action)
     terminates = config.id not in NEVER_TERMINATE if config.terminates is None else config.terminates
+    stepper = Declared(stepper, observation_space)
     return stepper, TaskSpec(config.id, size, action, horizon, terminates, envs)
 
 

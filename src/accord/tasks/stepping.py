@@ -104,3 +104,31 @@ class Loop:
         if self._space is not None:
             observation = spaces.flatten(self._space, observation)
         return np.asarray(observation, np.float32)
+
+
+class Declared:
+    """Clips observations to the range that the environment declares for them.
+
+    Beyond it lies what the task does not care about (a cart far off the track, a pole that spins), at scales that
+    would press everything inside together when observations are normalised. NaN passes through.
+    """
+
+    def __init__(self, stepper: Stepper, space: spaces.Space) -> None:
+        self._stepper = stepper
+        flat = spaces.flatten_space(space)
+        bounds = (flat.low, flat.high) if isinstance(flat, spaces.Box) else (np.array(-np.inf), np.array(np.inf))
+        self._low, self._high = (bound.astype(np.float32) for bound in bounds)
+        self._bounded = bool(np.isfinite(self._low).any() or np.isfinite(self._high).any())
+
+    def reset(self, seed: int) -> Float32[np.ndarray, "env observation"]:
+        """Every copy anew."""
+        return self._clipped(self._stepper.reset(seed))
+
+    def step(self, action: np.ndarray) -> Stepped:
+        """One step of each copy."""
+        observation, final, *rest = self._stepper.step(action)
+        clipped = self._clipped(observation)
+        return clipped, clipped if final is observation else self._clipped(final), *rest
+
+    def _clipped(self, observation: Float32[np.ndarray, "env observation"]) -> Float32[np.ndarray, "env observation"]:
+        return np.clip(observation, self._low, self._high) if self._bounded else observation

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +50,7 @@ class PPOConfig:
         _within("policy.epochs", self.epochs, 1, 100)
         _within("policy.learning_rate", self.learning_rate, 1e-8, 1.0)
         _within("policy.gamma", self.gamma, 0.0, 1.0)
-        _within("policy.lambda_", self.lambda_, 0.0, 1.0)
+        _within("policy.lambda", self.lambda_, 0.0, 1.0)
         _within("policy.clip", self.clip, 1e-3, 10.0)
 
 
@@ -104,9 +104,7 @@ class PPO:
         began, steps_before, updates, extra = time.perf_counter(), self.steps, 0, {}
         if signal.reward.version != self.reward_version:
             self.reward_version = signal.reward.version
-            self.returns = Scale(
-                self.returns.mean, self.returns.variance, 0.0
-            )  # a new scale
+            self.returns = replace(self.returns, count=0.0)  # a new scale
         generator = torch.Generator().manual_seed(seed)
         observation = self.task.reset(seed)
         while self.steps - steps_before < budget:
@@ -174,10 +172,10 @@ class PPO:
             if kl > config.target_kl:
                 break
         self.scale = merged(self.scale, rollout.observation.flatten(0, 1)[rows])
-        extra = {"kl": float(kl), "surrogate": float(surrogate), "value_loss": float(value_loss)}
+        extra = {"kl": kl.item(), "surrogate": surrogate.item(), "value_loss": value_loss.item()}
         if not all(np.isfinite(list(extra.values()))):
             raise NotFinite(f"PPO's loss became {extra} after {self.steps} steps: lower policy.learning_rate.")
-        return updates, {**extra, "entropy": float(self.law.entropy(out.detach(), self.net.log_sd).mean())}
+        return updates, {**extra, "entropy": self.law.entropy(out, self.net.log_sd).mean().item()}
 
     @torch.no_grad()
     def _advantages(
@@ -203,7 +201,7 @@ class PPO:
         """Takes the targets' scale, and rewrites the critic's last layer so that its values stay what they were."""
         old = self.returns
         new = merged(old, target[:, None], memory=10.0 * len(target))
-        new = Scale(new.mean, new.variance.clamp(min=1e-6), new.count)
+        new = replace(new, variance=new.variance.clamp(min=1e-6))
         ratio = (old.variance / new.variance).sqrt()
         weight, bias = self.net.weights[-1].data[1], self.net.biases[-1].data[1]
         weight *= ratio
@@ -239,8 +237,10 @@ class PPO:
                 _, i, key = name.split(".")
                 state.setdefault(int(i), {})[key] = tensor
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
-        self.scale = Scale(tensors["scale.mean"], tensors["scale.variance"], counters["scale_count"])
-        self.returns = Scale(tensors["returns.mean"], tensors["returns.variance"], counters["returns_count"])
+        self.scale, self.returns = (
+            replace(old, mean=tensors[f"{n}.mean"], variance=tensors[f"{n}.variance"], count=counters[f"{n}_count"])
+            for n, old in (("scale", self.scale), ("returns", self.returns))
+        )
         self.version, self.steps, self.reward_version = (counters[k] for k in ("version", "steps", "reward_version"))
 
 
