@@ -67,6 +67,7 @@ def ppo(env_id: str, steps: int, seed: int) -> None:
         clock = Clock()
         solved = Solved(clock, SOLVED.get(env_id, float("inf")))
         task = ControlTask(ControlConfig(id=env_id))
+        task.truth.start(0)
         policy = PPO(task, replace(POLICY.get(env_id, PPOConfig()), steps=steps), seed)
         policy.improve(LearnedReward(WatchedTruth(task, solved)), steps, seed)
         seconds, cpu_seconds = clock.seconds(), clock.cpu_seconds()
