@@ -63,10 +63,13 @@ def log_cumulative_link(
 
 
 def log_mixture(
-    log_model: Float[Tensor, "*batch"], skill_logit: Float[Tensor, "*batch"], log_noise: Float[Tensor, "*batch"]
+    log_model: Float[Tensor, "*batch"],
+    log_skill: Float[Tensor, "*batch"],
+    log_lapse: Float[Tensor, "*batch"],
+    log_noise: Float[Tensor, "*batch"],
 ) -> Float[Tensor, "*batch"]:
-    """`log((1 - eps) exp(log_model) + eps exp(log_noise))`, `1 - eps = sigmoid(skill_logit)` the annotator's skill."""
-    return torch.logaddexp(F.logsigmoid(skill_logit) + log_model, F.logsigmoid(-skill_logit) + log_noise)
+    """`log((1 - eps) exp(log_model) + eps exp(log_noise))`, `log_skill = log(1 - eps)`, `log_lapse = log eps`."""
+    return torch.logaddexp(log_skill + log_model, log_lapse + log_noise)
 
 
 def compare(
@@ -74,24 +77,24 @@ def compare(
     second: Float[Tensor, "*batch"],
     level: Int[Tensor, "*batch"],
     cuts: Float[Tensor, "*batch cut"],
-    log_slope: Float[Tensor, "*batch"],
+    slope: Float[Tensor, "*batch"],
     side: Float[Tensor, "*batch"],
 ) -> Float[Tensor, "*batch"]:
     """`CL(slope * (G_first - G_second) + side)`: level 0 is "the second is far better".
 
     Symmetric `cuts` give Bradley-Terry for two levels, Rao-Kupper for three (`cut = log theta`), strength for seven.
     """
-    logit = log_slope.exp() * (first - second) + side
+    logit = slope * (first - second) + side
     if cuts.shape[-1] == 1:  # Bradley-Terry, the common case, in a third of the operations
         return F.logsigmoid((logit - cuts.squeeze(-1)) * (2 * level - 1))
     return log_cumulative_link(logit, level, cuts)
 
 
 def plackett_luce(
-    values: Float[Tensor, "*batch place"], valid: Bool[Tensor, "*batch place"], log_slope: Float[Tensor, "*batch"]
+    values: Float[Tensor, "*batch place"], valid: Bool[Tensor, "*batch place"], slope: Float[Tensor, "*batch"]
 ) -> Float[Tensor, "*batch"]:
     """`sum_i (v_i - log sum_(j >= i) exp v_j)`, best first, `v = slope * G`; places that are not valid do not count."""
-    scaled = (values * log_slope.exp().unsqueeze(-1)).masked_fill(~valid, LEAST)
+    scaled = (values * slope.unsqueeze(-1)).masked_fill(~valid, LEAST)
     remaining = torch.logcumsumexp(scaled.flip(-1), -1).flip(-1)
     return torch.where(valid, scaled - remaining, 0.0).sum(-1)
 
@@ -105,21 +108,21 @@ def rate(
     value: Float[Tensor, "*batch"],
     level: Int[Tensor, "*batch"],
     cuts: Float[Tensor, "*batch cut"],
-    log_slope: Float[Tensor, "*batch"],
+    slope: Float[Tensor, "*batch"],
 ) -> Float[Tensor, "*batch"]:
     """Cumulative link on `slope * G` with the annotator's own thresholds; G is a mean over steps."""
-    return log_cumulative_link(log_slope.exp() * value, level, cuts)
+    return log_cumulative_link(slope * value, level, cuts)
 
 
 def rate_gaussian(
     value: Float[Tensor, "*batch"],
     score: Float[Tensor, "*batch"],
-    log_slope: Float[Tensor, "*batch"],
+    slope: Float[Tensor, "*batch"],
     intercept: Float[Tensor, "*batch"],
     log_sd: Float[Tensor, "*batch"],
 ) -> Float[Tensor, "*batch"]:
     """The plain form of a rating, `score ~ Normal(slope * G + intercept, sd^2)`: least squares up to its constant."""
-    error = (score - log_slope.exp() * value - intercept) * torch.exp(-log_sd)
+    error = (score - slope * value - intercept) * torch.exp(-log_sd)
     return -0.5 * error.square() - log_sd - 0.5 * math.log(2.0 * math.pi)
 
 
@@ -127,24 +130,24 @@ def approve(
     value: Float[Tensor, "*batch"],
     approved: Int[Tensor, "*batch"],
     threshold: Float[Tensor, "*batch"],
-    log_slope: Float[Tensor, "*batch"],
+    slope: Float[Tensor, "*batch"],
 ) -> Float[Tensor, "*batch"]:
     """`P(approved) = sigmoid(slope * G - threshold)`, each annotator its own threshold; G is a mean over steps."""
-    return F.logsigmoid((log_slope.exp() * value - threshold) * (2 * approved - 1))
+    return F.logsigmoid((slope * value - threshold) * (2 * approved - 1))
 
 
 def demonstrate(
     values: Float[Tensor, "*batch place"],
     valid: Bool[Tensor, "*batch place"],
     log_weight: Float[Tensor, "*batch place"],
-    log_slope: Float[Tensor, "*batch"],
+    slope: Float[Tensor, "*batch"],
 ) -> Float[Tensor, "*batch"]:
     """`v_0 - log sum_j w_j exp v_j`: the demonstration, in place 0, first against samples of the policy.
 
-    `log_weight` corrects for how the samples were drawn (minus their log-probability, up to a constant), so that the sum
-    estimates maximum-entropy IRL's partition function (Finn et al. 2016, eq. 4). The demonstration itself is in the sum,
-    which bounds the likelihood by 1 where its own weight is 1.
+    `log_weight` corrects for how the samples were drawn (minus their log-probability, up to a constant), so that the
+    sum estimates maximum-entropy IRL's partition function (Finn et al. 2016, eq. 4). The demonstration itself is in
+    the sum, which bounds the likelihood by 1 where its own weight is 1.
     """
-    scaled = values * log_slope.exp().unsqueeze(-1)
+    scaled = values * slope.unsqueeze(-1)
     weighted = (scaled + log_weight).masked_fill(~valid, LEAST)
     return scaled[..., 0] - torch.logsumexp(weighted, -1)

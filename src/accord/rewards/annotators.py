@@ -2,7 +2,7 @@
 
 For every part of the evidence and every annotator k: a slope `beta_k` (their geometric mean is 1, so that the reward's
 own scale is identified), a side bias, a skill `1 - eps_k`, what is answered in the rest of the cases, and thresholds.
-Each is a pooled value plus a deviation with a normal prior, so an annotator of few answers falls back to the pooled one.
+Each is a pooled value plus a deviation with a normal prior, so an annotator of few answers falls back to the pool.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from torch import Tensor
 from accord.functional import likelihood
 from accord.types import Approvals, Comparisons, Demonstrations, EvidencePart, Kind, Rankings, Ratings
 
-MEAN_VALUED = ("rate", "approve")  # "how well": the mean over valid steps; all else asks for the sum
-
 
 @dataclass(frozen=True, eq=False)
 class Questions:
@@ -38,6 +36,11 @@ class Questions:
     def name(self) -> str:
         """`compare2`, `rate5`, `rank`: how parameters of this part are called."""
         return f"{self.kind}{self.levels}" if self.levels else self.kind
+
+    def at(self, rows: Int[Tensor, "row"]) -> Questions:
+        """Only these answers."""
+        weight = None if self.log_weight is None else self.log_weight[rows]
+        return Questions(self.kind, self.levels, self.items[rows], self.outcome[rows], self.annotator[rows], weight)
 
 
 def questions(part: EvidencePart) -> Questions:
@@ -78,11 +81,11 @@ class Prior:
 # Spreads between annotators. On the logit scale 1.5 reaches from a skill of 0.9 to 0.32 and 0.99 within one and a half
 # deviations, which spans the annotators of crowd studies; slopes differ by a factor of e^0.5 or so.
 SKILL, SKILL_SD, SKILL_SPREAD = 2.2, 1.0, 1.5
-SLOPE_SPREAD, SIDE_SPREAD, NOISE_SPREAD, CUT_SPREAD = 0.5, 0.5, 1.0, 0.5
+SLOPE_SPREAD, SIDE_SPREAD, NOISE_SPREAD, CUT_SPREAD = 0.25, 0.5, 0.5, 0.5
 
 
 def priors(part: Questions, annotators: int, anchor: bool) -> dict[str, Prior]:
-    """The parameters of one part. The anchor's slopes set the unit of the reward; other kinds have a scale of their own."""
+    """The parameters of one part. The anchor's slopes set the unit of the reward; other kinds have their own scale."""
     found = {
         "slope": Prior((annotators,), 0.0, SLOPE_SPREAD),
         "skill_mean": Prior((1,), SKILL, SKILL_SD),
@@ -149,57 +152,89 @@ def skill_logits(part: Questions, parameters: Mapping[str, Tensor]) -> Float[Ten
     return parameters[f"{part.name}/skill_mean"] + parameters[f"{part.name}/skill"]
 
 
+@dataclass(frozen=True, eq=False)
+class Traits:
+    """What the likelihood of one part needs of its annotators, `member annotator` or with one more axis."""
+
+    slope: Float[Tensor, "member annotator"]
+    log_skill: Float[Tensor, "member annotator"]
+    log_lapse: Float[Tensor, "member annotator"]
+    side: Float[Tensor, "member annotator"] | None = None  # for approve: minus the threshold
+    log_noise: Float[Tensor, "member annotator level"] | None = None
+    cuts: Float[Tensor, "member annotator cut"] | None = None
+
+    def of(self, who: Int[Tensor, "member query"]) -> Traits:
+        """The traits of whoever gave each answer: every array in one look-up."""
+        plain = [self.slope, self.log_skill, self.log_lapse, *([] if self.side is None else [self.side])]
+        wide = [table for table in (self.log_noise, self.cuts) if table is not None]
+        table = torch.cat([torch.stack(plain, -1), *wide], -1)
+        rows = table.gather(1, who.unsqueeze(-1).expand(-1, -1, table.shape[-1]))
+        split = rows[..., len(plain) :].split([column.shape[-1] for column in wide], -1)
+        slope, log_skill, log_lapse, *side = rows[..., : len(plain)].unbind(-1)
+        return Traits(
+            slope,
+            log_skill,
+            log_lapse,
+            side=side[0] if side else None,
+            log_noise=None if self.log_noise is None else split[0],
+            cuts=None if self.cuts is None else split[-1],
+        )
+
+
+def traits(part: Questions, parameters: Mapping[str, Tensor]) -> Traits:
+    """Parameters of one part as what they mean."""
+    own = {name.removeprefix(f"{part.name}/"): value for name, value in parameters.items()}
+    skill = skill_logits(part, parameters)
+    slope, log_skill, log_lapse = log_slopes(part, parameters).exp(), F.logsigmoid(skill), F.logsigmoid(-skill)
+    if part.kind in ("compare", "correct"):
+        gaps = own.get("gaps", skill.new_zeros((len(skill), 0)))
+        cuts = likelihood.symmetric_cuts(gaps, part.levels).unsqueeze(1).expand(-1, skill.shape[1], -1)
+        return Traits(slope, log_skill, log_lapse, own["side"], own["noise"].log_softmax(-1), cuts)
+    if part.kind == "approve":
+        return Traits(slope, log_skill, log_lapse, -(own["cut_mean"] + own["cut"]))
+    if part.kind == "rate":
+        knots = own["cut_mean"].unsqueeze(1) + own["cut"]
+        return Traits(slope, log_skill, log_lapse, cuts=likelihood.ordered_cuts(knots[..., 0], knots[..., 1:]))
+    return Traits(slope, log_skill, log_lapse)
+
+
 def log_likelihood(
     part: Questions,
     parameters: Mapping[str, Tensor],
     values: Float[Tensor, "member query place"],
-    valid: Bool[Tensor, "member query place"],
     query: Int[Tensor, "member query"],
 ) -> Float[Tensor, "member query"]:
     """The log-likelihood of the answers numbered `query`, given the values of their segments under each member."""
     who, outcome = part.annotator[query], part.outcome[query]
-    log_slope = log_slopes(part, parameters).gather(1, who)
-    skill = skill_logits(part, parameters).gather(1, who)
-    model, noise = _model(part, parameters, values, valid, query, who, outcome, log_slope)
-    return likelihood.log_mixture(model, skill, noise)
+    own = traits(part, parameters).of(who)
+    model, noise = _model(part, own, values, part.items[query] >= 0, query, outcome)
+    return likelihood.log_mixture(model, own.log_skill, own.log_lapse, noise)
 
 
 def _model(
     part: Questions,
-    parameters: Mapping[str, Tensor],
+    own: Traits,
     values: Float[Tensor, "member query place"],
     valid: Bool[Tensor, "member query place"],
     query: Int[Tensor, "member query"],
-    who: Int[Tensor, "member query"],
     outcome: Int[Tensor, "member query"],
-    log_slope: Float[Tensor, "member query"],
 ) -> tuple[Float[Tensor, "member query"], Float[Tensor, "member query"]]:
     """The kind's own log-likelihood, and that of an annotator who is not attending."""
-
-    def own(name: str) -> Tensor:
-        array = parameters[f"{part.name}/{name}"]
-        rows = torch.arange(len(array)).unsqueeze(1)
-        return array[rows, who]
-
-    match part.kind:
-        case "compare" | "correct":
-            gaps = parameters.get(f"{part.name}/gaps")
-            gaps = values.new_zeros((len(values), 0)) if gaps is None else gaps
-            cuts = likelihood.symmetric_cuts(gaps, part.levels).unsqueeze(1).expand(-1, who.shape[1], -1)
-            model = likelihood.compare(values[..., 0], values[..., 1], outcome, cuts, log_slope, own("side"))
-            return model, own("noise").log_softmax(-1).gather(-1, outcome.unsqueeze(-1)).squeeze(-1)
-        case "rank":
-            return likelihood.plackett_luce(values, valid, log_slope), likelihood.log_uniform_order(valid)
-        case "rate":
-            knots = parameters[f"{part.name}/cut_mean"].unsqueeze(1) + own("cut")
-            cuts = likelihood.ordered_cuts(knots[..., 0], knots[..., 1:])
-            model = likelihood.rate(values[..., 0], outcome, cuts, log_slope)
-            return model, torch.full_like(model, -math.log(part.levels))
-        case "approve":
-            threshold = parameters[f"{part.name}/cut_mean"] + own("cut")
-            model = likelihood.approve(values[..., 0], outcome, threshold, log_slope)
-            return model, torch.full_like(model, -math.log(2.0))
-        case "demonstrate":
-            assert part.log_weight is not None
-            model = likelihood.demonstrate(values, valid, part.log_weight[query], log_slope)
-            return model, -valid.sum(-1).to(values.dtype).log()
+    if part.kind in ("compare", "correct"):
+        assert own.side is not None and own.cuts is not None and own.log_noise is not None
+        first, second = values.unbind(-1)
+        noise = own.log_noise.gather(-1, outcome.unsqueeze(-1)).squeeze(-1)
+        return likelihood.compare(first, second, outcome, own.cuts, own.slope, own.side), noise
+    if part.kind == "rank":
+        return likelihood.plackett_luce(values, valid, own.slope), likelihood.log_uniform_order(valid)
+    if part.kind == "rate":
+        assert own.cuts is not None
+        model = likelihood.rate(values[..., 0], outcome, own.cuts, own.slope)
+        return model, torch.full_like(model, -math.log(part.levels))
+    if part.kind == "approve":
+        assert own.side is not None
+        model = likelihood.approve(values[..., 0], outcome, -own.side, own.slope)
+        return model, torch.full_like(model, -math.log(2.0))
+    assert part.log_weight is not None
+    model = likelihood.demonstrate(values, valid, part.log_weight[query], own.slope)
+    return model, -valid.sum(-1).to(values.dtype).log()

@@ -14,9 +14,11 @@ import torch
 from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 
-from accord.types import InputError, NotFinite, Segment, Steps
+from accord.types import InputError, Kind, NotFinite, Segment, Steps
 
 Encoder = Callable[[Sequence[Segment]], np.ndarray]  # segments -> [segment, feature]
+MEAN_VALUED = ("rate", "approve")  # "how well": the mean over valid steps; all else asks for the sum
+UNIT = 5.0  # a reward of 1 at every step is worth this much on the logit scale: conditions Adam, changes no model
 CLIP = 10.0  # deviations; the usual limit of observation normalisation in control
 
 
@@ -114,3 +116,9 @@ def scaled(raw: Raw, scaler: Scaler) -> Features:
     valid = torch.from_numpy(raw.valid)
     x = scaler(torch.from_numpy(raw.observation), torch.from_numpy(raw.action))
     return Features(x * valid.unsqueeze(-1), valid)
+
+
+def value_unit(features: Features, kind: Kind) -> Float[Tensor, "segment"]:
+    """What a sum of rewards over each segment is multiplied by: one constant, or for a mean over its length too."""
+    lengths = features.lengths
+    return UNIT / (lengths if kind in MEAN_VALUED else lengths.mean().expand_as(lengths))

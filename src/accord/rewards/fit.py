@@ -1,53 +1,91 @@
 """From answers to a reward: one maximum a posteriori fit for every kind of feedback (design, section 3).
 
-Members see different folds: member m never sees fold m, which stops it early and makes the ensemble disagree where the
-answers do not decide. A fold never splits a group of segments (one episode, one prompt).
+Two ways to the same objective. A reward linear in its parameters (`linear`, and `kernel`: random Fourier features) is
+solved by Newton's method, and its members are draws from the posterior. Nets (`mlp`, `transformer`, `module:...`) climb
+by Adam, member m stopped early by fold m, which it never sees; then the last, linear step of each is solved on all
+answers. An MLP's last layer is solved before the climb too: on few answers random hidden layers with the best head are
+hard to beat (50 comparisons of pendulum segments, three data seeds: rank correlation of G with truth 0.95, after 20
+epochs of Adam alone 0.89), and a member keeps them unless climbing raises its held-out likelihood.
+
+A fold never splits a group of segments (one episode, one prompt).
 """
 
 from __future__ import annotations
 
-import math
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from accord.rewards.annotators import Layout, Questions, log_slopes, questions, skill_logits
-from accord.rewards.features import Encoder, Features, fit_scaler, read, scaled
+from accord.rewards.annotators import Layout, Questions, questions
+from accord.rewards.features import Encoder, Features, Scaler, fit_scaler, read, scaled, value_unit
 from accord.rewards.fitted import FitReport, FittedReward, Reliability
 from accord.rewards.fused import Fused, Plain, Sums, bfloat16_is_native
-from accord.rewards.nets import MLP, Net
-from accord.rewards.training import UNIT, Chosen, Plan, Problem, chosen, climb, mean_scores
-from accord.types import Evidence, InputError
+from accord.rewards.heads import ask, head, prior, reliabilities
+from accord.rewards.nets import MLP, Fourier, Net, SegmentTransformer, Stacked, fourier, module_class
+from accord.rewards.posterior import Posterior, empirical, maximise, score
+from accord.rewards.training import Chosen, Climb, Plan, Problem, chosen, climb, scores
+from accord.types import Evidence, InputError, NotFinite
 
 __all__ = ["FitReport", "FittedReward", "Reliability", "RewardConfig", "fit"]
+
+FOLDS = 5  # at least: each member leaves out a fifth of the groups
+LENGTHS = (0.7, 1.5, 3.0)  # of the kernel, in deviations times sqrt(inputs); the evidence chooses
+WAVES = 256  # random Fourier features: enough for a few thousand answers about tens of inputs
 
 
 @dataclass(frozen=True)
 class RewardConfig:
-    kind: str = "mlp"  # linear | mlp | transformer | module:package.Class
-    members: int = 5  # of the ensemble; 3 to 5 in the field
-    width: int = 64
-    depth: int = 2
+    """How rewards are fitted."""
+
+    kind: str = "mlp"  # linear | kernel | mlp | transformer | module:package.Class
+    members: int = 5  # of the ensemble; 3 to 5 in the field (Christiano et al. 2017: 3; Coste et al. 2023: 5)
+    width: int = 64  # hidden units (Christiano et al. 2017, appendix A: 2 x 64)
+    depth: int = 2  # hidden layers, or blocks of a Transformer
     rate: float = 3e-3  # Adam's
     batch: int = 128  # answers
-    epochs: int = 40  # at most, from a fresh start
-    warm_epochs: int = 10  # at most, from a previous fit
-    patience: int = 8  # epochs without a better held-out likelihood
-    decay: float = 1.0  # prior precision of weights
+    epochs: int = 30  # of the climb, at most
+    warm_epochs: int = 6  # the same, from a previous fit
+    patience: int = 4  # epochs without a better held-out likelihood
+    decay: float = 1.0  # prior precision of hidden weights
+    head_sd: float = 1.0  # prior deviation of an MLP's last layer
+    kernel_sd: float = 20.0  # the same of a linear or kernel reward: the logit of its best against its worst, roughly
     precision: str = "auto"  # of products: auto | float32 | bfloat16
 
     def __post_init__(self) -> None:
-        if self.kind not in ("linear", "mlp", "transformer") and not self.kind.startswith("module:"):
-            raise InputError(f'reward.kind is "{self.kind}": use linear, mlp, transformer or module:package.Class.')
+        if self.kind not in ("linear", "kernel", "mlp", "transformer") and not self.kind.startswith("module:"):
+            raise InputError(
+                f'reward.kind is "{self.kind}": use linear, kernel, mlp, transformer or module:package.Class.'
+            )
         for name in ("members", "width", "depth", "batch", "epochs", "warm_epochs", "patience"):
             if getattr(self, name) < 1:
                 raise InputError(f"reward.{name} is {getattr(self, name)}: it must be at least 1.")
+        for name in ("rate", "decay", "head_sd", "kernel_sd"):
+            if not 0.0 < getattr(self, name) < np.inf:
+                raise InputError(f"reward.{name} is {getattr(self, name)}: it must be a positive number.")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise InputError(f'reward.precision is "{self.precision}": use auto, float32 or bfloat16.')
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What either way ends with."""
+
+    net: Net
+    flat: Float[Tensor, "member parameter"]
+    annotators: Float[Tensor, "member parameter"]
+    posteriors: list[Posterior]
+    heldout: list[
+        np.ndarray
+    ]  # log-likelihood of every answer under members that did not see it; nan where there is none
+    train: float
+    epochs: int
+    gain: Float[Tensor, "member"] | None = None  # on the link's scale a net's output is worth `gain * output + offset`
+    offset: Float[Tensor, "member"] | None = None
 
 
 def fit(
@@ -61,144 +99,247 @@ def fit(
     version: int | None = None,
     encode: Encoder | None = None,
 ) -> FittedReward:
-    """Fits nets and annotators together. `discrete`: actions are one-hot; `terminates`: an episode can end early.
+    """Fits rewards and annotators together.
 
-    The same evidence, configuration and seed give the same reward, bit for bit, on one machine.
+    `discrete`: actions are one-hot. `terminates`: an episode can end early; then the reward is not centred, and its
+    constant per step is what the answers and a prior of mean 0 say. Fewer than two answers give the linear prior: a
+    reward near 0. The same arguments give the same reward, bit for bit, on one machine.
+
+    Raises InputError for segments of mixed sorts or without an encoder, NotFinite naming the place of a NaN.
     """
     began = time.perf_counter()
-    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     raw = read(evidence.segments, encode)
-    scaler = warm.scaler if warm is not None else fit_scaler(raw, discrete)
+    linear = config.kind in ("linear", "kernel") or evidence.answers < 2
+    kept = None if linear or warm is None or isinstance(warm.net, Fourier) else warm
+    scaler = kept.scaler if kept is not None else fit_scaler(raw, discrete)
     features = scaled(raw, scaler)
     parts = tuple(questions(part) for part in evidence.parts if len(part.annotator))
-    net = build(config, features.x.shape[2])
     layout = Layout(parts, len(evidence.annotators))
-    problem = _problem(config, net, features, parts, layout)
-    start = _start(net, layout, problem, config, generator, warm, evidence.annotators)
-    train, heldout = split(parts, np.asarray(evidence.groups), config.members, rng)
-    plan = Plan(config.epochs if warm is None else config.warm_epochs, config.patience, config.batch, config.rate)
-    found = climb(problem, start, train, heldout, plan, rng)
-    train_score = float(mean_scores(problem, found.flat, train).mean())
+    folds = split(parts, np.asarray(evidence.groups), max(FOLDS, config.members), np.random.default_rng(seed))
+    if linear:
+        found = _solve(config, features, parts, layout, folds, seed, evidence.answers < 2)
+    else:
+        sizes = (raw.observation.shape[2], raw.action.shape[2])
+        net = build(config, sizes) if kept is None else kept.net
+        problem = problem_of(config, net, features, parts, layout)
+        found = _climb(config, problem, folds, seed, kept, evidence.annotators)
+    reward = _freeze(found, features, layout, evidence.annotators, terminates)
     report = FitReport(
         answers=evidence.answers,
-        train=train_score,
-        heldout=float(found.heldout.mean()),
+        train=found.train,
+        heldout=_nanmean(np.concatenate([np.zeros(0), *found.heldout])),
         epochs=found.epochs,
         seconds=time.perf_counter() - began,
-        annotators=_reliabilities(problem, found.flat, evidence.annotators),
+        annotators=reliabilities(found.posteriors, layout, parts, evidence.annotators),
+        heldout_scores=tuple(found.heldout),
     )
-    flat = found.flat[:, : net.size].contiguous()
-    mean, sd = _moments(net, flat, features)
-    shift = torch.zeros_like(mean) if terminates else -mean
-    return FittedReward(
-        version=version if version is not None else (warm.version + 1 if warm is not None else 1),
-        net=net,
-        flat=flat,
-        annotators={name: view.clone() for name, view in layout.views(found.flat[:, net.size :]).items()},
-        names=evidence.annotators,
-        scaler=scaler,
-        scale=1.0 / sd,
-        shift=shift,
-        logits=sd * problem.sum_unit,
-        report=report,
-        encode=encode,
-    )
+    number = version if version is not None else (1 if warm is None else warm.version + 1)
+    return replace(reward, version=number, scaler=scaler, report=report, encode=encode)
 
 
-def build(config: RewardConfig, inputs: int) -> Net:
-    """The net that a configuration names."""
-    return MLP(inputs, config.width, 0 if config.kind == "linear" else config.depth)
-
-
-def _problem(
-    config: RewardConfig, net: Net, features: Features, parts: tuple[Questions, ...], layout: Layout
-) -> Problem:
-    low = config.precision == "bfloat16" or (config.precision == "auto" and bfloat16_is_native())
-    sums: Sums = Plain(net, features)
-    if isinstance(net, MLP):
-        sums = Fused(net, features, torch.bfloat16 if low else torch.float32)
+def _solve(
+    config: RewardConfig,
+    features: Features,
+    parts: tuple[Questions, ...],
+    layout: Layout,
+    folds: list[np.ndarray],
+    seed: int,
+    bare: bool,
+) -> Found:
+    """A linear or kernel reward: the mode, draws around it, and each fold from answers outside it."""
+    lengths = LENGTHS if config.kind == "kernel" and not bare else (1.0,)
+    waves = WAVES if config.kind == "kernel" and not bare else 0
     centre, precision = layout.vectors()
-    return Problem(
-        features=features,
-        parts=parts,
-        sums=sums,
-        layout=layout,
-        net_size=net.size,
-        centre=torch.cat([torch.zeros(net.size), centre]),
-        precision=torch.cat([net.precision() * config.decay, precision]),
+    tried = []
+    for length in lengths:
+        generator = torch.Generator().manual_seed(seed)
+        net = fourier(features.x[features.valid], waves, length, generator)
+        now = head(net, torch.zeros(net.size), features)
+        means, precisions = prior(net, net.size, config.kernel_sd)
+        vectors = torch.cat([means, centre]).double(), torch.cat([precisions, precision]).double()
+        asked = ask(parts, features, now.basis)
+        found, learnt = empirical(asked, layout, *vectors, start=vectors[0], columns=net.size)
+        tried.append((found, net, now, asked, (vectors[0], learnt)))
+    best, net, now, asked, vectors = max(tried, key=lambda one: one[0].evidence)
+    heldout = [np.full(len(part.outcome), np.nan) for part in parts]
+    for fold in range(len(folds[0]) if folds else 0):
+        outside = ask(parts, features, now.basis, [~masks[fold] for masks in folds])
+        inside = ask(parts, features, now.basis, [masks[fold] for masks in folds])
+        mode = maximise(outside, layout, *vectors, start=best.mode, steps=2).mode
+        for log_p, masks, given in zip(heldout, folds, score(inside, layout, mode), strict=True):
+            log_p[masks[fold]] = np.fmax(log_p[masks[fold]], given.numpy())
+    draws = best.draws(config.members, torch.Generator().manual_seed(seed + 1))
+    flat = now.plain(draws[:, : net.size])
+    train = torch.cat([torch.zeros(0), *score(asked, layout, best.mode)])
+    return Found(net, flat, draws[:, net.size :].float(), [best], heldout, _nanmean(train.numpy()), 0)
+
+
+def _climb(
+    config: RewardConfig,
+    problem: Problem,
+    folds: list[np.ndarray],
+    seed: int,
+    warm: FittedReward | None,
+    names: tuple[str, ...],
+) -> Found:
+    """Nets: heads first where they are many, then Adam with each member stopped by its fold, then every head on all."""
+    net, size = problem.sums.net, problem.net_size
+    flat = _start(config, problem, seed, warm, names)
+    if isinstance(net, MLP) and warm is None:
+        for member in range(config.members):
+            _settle(config, problem, flat, member, [~masks[member] for masks in folds])
+    train = [chosen(~masks[: config.members]) for masks in folds]
+    heldout = [chosen(masks[: config.members]) for masks in folds]
+    plan = Plan(config.epochs if warm is None else config.warm_epochs, config.patience, config.batch, config.rate)
+    reached = climb(problem, flat, train, heldout, plan, np.random.default_rng(seed + 1))
+    unseen = _unseen(problem, reached, heldout)
+    gain, offset = torch.ones(config.members), torch.zeros(config.members)
+    posteriors, scores = [], []
+    for member in range(config.members):
+        posterior, plain, score_ = _settle(config, problem, reached.flat, member, None)
+        posteriors.append(posterior)
+        scores.append(score_)
+        if not isinstance(net, MLP):
+            gain[member], offset[member] = plain[0], plain[1]
+    return Found(
+        net=net,
+        flat=reached.flat[:, :size].contiguous(),
+        annotators=reached.flat[:, size:],
+        posteriors=posteriors,
+        heldout=unseen,
+        train=float(np.mean(scores)),
+        epochs=reached.epochs,
+        gain=gain,
+        offset=offset,
     )
+
+
+def _settle(
+    config: RewardConfig,
+    problem: Problem,
+    flat: Float[Tensor, "member parameter"],
+    member: int,
+    keep: Sequence[np.ndarray] | None,
+) -> tuple[Posterior, Float[Tensor, "column"], float]:
+    """Solves one member's head and annotators on the answers to keep (None: all), in place where the net has a head."""
+    net, size = problem.sums.net, problem.net_size
+    now = head(net, flat[member, :size], problem.features)
+    means, precisions = prior(net, len(now.now), config.head_sd)
+    centre = torch.cat([means, problem.centre[size:]]).double()
+    precision = torch.cat([precisions, problem.precision[size:]]).double()
+    asked = ask(problem.parts, problem.features, now.basis, keep)
+    start = torch.cat([now.now, flat[member, size:]]).double()
+    columns = len(now.now)
+    if isinstance(net, MLP):
+        posterior, _ = empirical(asked, problem.layout, centre, precision, start, columns)
+    else:
+        posterior = maximise(asked, problem.layout, centre, precision, start)
+    plain = now.plain(posterior.mode[:columns])
+    flat[member, size:] = posterior.mode[columns:].float()
+    if isinstance(net, MLP):
+        flat[member, size - columns : size] = plain
+    return posterior, plain, _nanmean(torch.cat(score(asked, problem.layout, posterior.mode)).numpy())
 
 
 def _start(
-    net: Net,
-    layout: Layout,
-    problem: Problem,
-    config: RewardConfig,
-    generator: torch.Generator,
-    warm: FittedReward | None,
-    names: tuple[str, ...],
+    config: RewardConfig, problem: Problem, seed: int, warm: FittedReward | None, names: tuple[str, ...]
 ) -> Float[Tensor, "member parameter"]:
-    annotators = problem.centre[net.size :].expand(config.members, -1).clone()
-    if warm is None or warm.flat.shape != (config.members, net.size):
-        return torch.cat([net.start(config.members, generator), annotators], 1)
-    views = layout.views(annotators)
-    for name, view in views.items():
-        if name not in warm.annotators:
+    """Fresh, or where the previous fit was; an annotator it did not know starts at the prior."""
+    size = problem.net_size
+    annotators = problem.centre[size:].expand(config.members, -1).clone()
+    if warm is None:
+        return torch.cat([problem.sums.net.start(config.members, torch.Generator().manual_seed(seed)), annotators], 1)
+    for name, view in problem.layout.views(annotators).items():
+        old = warm.annotators.get(name)
+        if old is None:
             continue
-        old = warm.annotators[name]
-        if old.shape == view.shape and warm.names == names:
+        if view.shape[1:] == old.shape[1:] and warm.names == names:
             view.copy_(old)
+        elif old.shape[1] == len(warm.names) and view.shape[1] == len(names):
+            for k, annotator in enumerate(names):
+                if annotator in warm.names:
+                    view[:, k] = old[:, warm.names.index(annotator)]
     return torch.cat([warm.flat, annotators], 1)
+
+
+def _unseen(problem: Problem, reached: Climb, heldout: Sequence[Chosen]) -> list[np.ndarray]:
+    """Log of the mean probability of every answer under the members that did not see it; nan where all did."""
+    found = []
+    for part, rows, scores_ in zip(problem.parts, heldout, scores(problem, reached.flat, heldout), strict=True):
+        total, count = np.zeros(len(part.outcome)), np.zeros(len(part.outcome))
+        np.add.at(total, rows.query.ravel(), (np.exp(scores_.numpy()) * rows.weight).ravel())
+        np.add.at(count, rows.query.ravel(), rows.weight.ravel())
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found.append(np.log(total / count))
+    return found
+
+
+def build(config: RewardConfig, sizes: tuple[int, int]) -> Net:
+    """The net that a configuration names, for observations and actions of these sizes."""
+    if config.kind == "mlp":
+        return MLP(sum(sizes), config.width, config.depth)
+    if config.kind == "transformer":
+        return Stacked(SegmentTransformer, sizes, {"width": config.width, "depth": config.depth})
+    return Stacked(module_class(config.kind), sizes, {})
+
+
+def problem_of(
+    config: RewardConfig, net: Net, features: Features, parts: tuple[Questions, ...], layout: Layout
+) -> Problem:
+    """What stays the same during a climb."""
+    low = config.precision == "bfloat16" or (config.precision == "auto" and bfloat16_is_native())
+    sums: Sums = Plain(net, features)
+    precision = net.precision() * config.decay
+    if isinstance(net, MLP):
+        sums = Fused(net, features, torch.bfloat16 if low else torch.float32)
+        precision[-(net.layers[-1][0] + 1) :] = config.head_sd**-2
+    centre, own = layout.vectors()
+    return Problem(
+        features, parts, sums, layout, net.size, torch.cat([torch.zeros(net.size), centre]), torch.cat([precision, own])
+    )
 
 
 def split(
     parts: tuple[Questions, ...], groups: Int[np.ndarray, "segment"], folds: int, rng: np.random.Generator
-) -> tuple[list[Chosen], list[Chosen]]:
-    """Training and held-out answers of each member: fold m is held out from member m. No group of segments is in both."""
-    fold_of_group = rng.permutation(int(groups.max()) + 1) % max(folds, 5)
-    fold = fold_of_group[groups]
-    train, heldout = [], []
+) -> list[np.ndarray]:
+    """For each part `[fold, query]`: whether an answer is about a segment of that fold, and so held out with it."""
+    _, number = np.unique(groups, return_inverse=True)
+    fold = (rng.permutation(int(number.max(initial=-1)) + 1) % folds)[number]
+    found = []
     for part in parts:
         items = part.items.numpy()
         of_place = np.where(items >= 0, fold[items.clip(0)], -1)
-        touched = np.stack([(of_place == member).any(1) for member in range(folds)])
-        train.append(chosen(~touched))
-        heldout.append(chosen(touched))
-    return train, heldout
+        found.append(np.stack([(of_place == one).any(1) for one in range(folds)]))
+    return found
 
 
-def _moments(
-    net: Net, flat: Float[Tensor, "member parameter"], features: Features
-) -> tuple[Float[Tensor, "member"], Float[Tensor, "member"]]:
-    """Mean and deviation of each member's reward over the visited steps."""
+def _freeze(found: Found, features: Features, layout: Layout, names: tuple[str, ...], terminates: bool) -> FittedReward:
+    """Scales each member to unit deviation per visited step, and centres it only where no episode can end early.
+
+    Draws from one posterior share a unit already, and scaling them apart would undo their mean: they share one scale.
+    """
     with torch.no_grad():
-        reward = net(flat, features.x.unsqueeze(0), features.valid.unsqueeze(0))[:, features.valid]
-    sd = reward.std(1)
-    return reward.mean(1), torch.where(sd > 1e-8, sd, 1.0)
+        reward = found.net(found.flat, features.x.unsqueeze(0), features.valid.unsqueeze(0))[:, features.valid]
+    if not bool(torch.isfinite(reward).all()):
+        raise NotFinite("reward fit: the output of a fitted member is not finite on the segments it was fitted to.")
+    sd = reward.std(1) if found.gain is not None else reward.mean(0).std().expand(len(reward))
+    sd = torch.where(sd > 1e-8, sd, 1.0)
+    gain = torch.ones_like(sd) if found.gain is None else found.gain
+    offset = torch.zeros_like(sd) if found.offset is None else found.offset
+    return FittedReward(
+        version=1,
+        net=found.net,
+        flat=found.flat,
+        annotators={name: view.clone() for name, view in layout.views(found.annotators).items()},
+        names=names,
+        scaler=Scaler(torch.zeros(0), torch.ones(0)),
+        scale=torch.sign(gain) / sd,
+        shift=offset / gain if terminates else -reward.mean(1),
+        logits=gain.abs() * sd * float(value_unit(features, "compare")[0]),
+    )
 
 
-def _reliabilities(
-    problem: Problem, flat: Float[Tensor, "member parameter"], names: tuple[str, ...]
-) -> tuple[Reliability, ...]:
-    parameters = problem.layout.views(flat[:, problem.net_size :])
-    found = []
-    for part in problem.parts:
-        skill = torch.sigmoid(skill_logits(part, parameters)).mean(0)
-        slope = log_slopes(part, parameters).mean(0).exp()
-        side = parameters.get(f"{part.name}/side")
-        for k, name in enumerate(names):
-            found.append(
-                Reliability(
-                    name,
-                    part.name,
-                    int((part.annotator == k).sum()),
-                    float(skill[k]),
-                    math.nan,
-                    math.nan,
-                    float(slope[k]),
-                    math.nan,
-                    math.nan,
-                    0.0 if side is None else float(side[:, k].mean()),
-                )
-            )
-    return tuple(found)
+def _nanmean(values: np.ndarray) -> float:
+    """The mean of what is a number, nan where nothing is."""
+    kept = values[np.isfinite(values)]
+    return float(kept.mean()) if len(kept) else float("nan")

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from accord.rewards.features import Encoder, Features, Scaler, read, scaled
-from accord.rewards.nets import Net
-from accord.types import NotFinite, Scored, Segment, StepBatch
+from accord.rewards.nets import MLP, Fourier, Net, SegmentTransformer, Stacked
+from accord.types import InputError, NotFinite, Scored, Segment, StepBatch
 
 ROWS = 16_384  # rows scored at once: hidden layers stay in the cache
 
@@ -46,6 +49,9 @@ class FitReport:
     epochs: int
     seconds: float
     annotators: tuple[Reliability, ...] = ()
+    heldout_scores: tuple[
+        Float[np.ndarray, "_"], ...
+    ] = ()  # for each part, log P(answer) of members that did not see it
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +67,7 @@ class FittedReward:
     scale: Float[Tensor, "member"]  # multiplies a net's output: unit deviation per visited step
     shift: Float[Tensor, "member"]  # is added to it before
     logits: Float[Tensor, "member"]  # a scaled reward of 1 at one step, on the scale of the link
-    report: FitReport
+    report: FitReport = FitReport(0, math.nan, math.nan, 0, 0.0)
     encode: Encoder | None = None
 
     def members(self, features: Features) -> Float[Tensor, "member segment time"]:
@@ -88,3 +94,73 @@ class FittedReward:
         """`G = sum_t R` of each segment on the scale of the link: `P(a over b) = sigmoid(G_a - G_b)`."""
         features = scaled(read(segments, self.encode), self.scaler)
         return (self.members(features).sum(-1) * self.logits.unsqueeze(1)).numpy()
+
+    def save(self, folder: Path) -> None:
+        """Writes `reward.safetensors` and `reward.json`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {f"annotators/{name}": array for name, array in self.annotators.items()}
+        tensors |= {name: getattr(self, name) for name in TENSORS}
+        tensors |= {"scaler/mean": self.scaler.mean, "scaler/sd": self.scaler.sd}
+        if isinstance(self.net, Fourier):
+            tensors |= {f"net/{name}": getattr(self.net, name) for name in ("frequency", "phase", "centre")}
+        scores = {f"heldout/{p}": torch.from_numpy(rows) for p, rows in enumerate(self.report.heldout_scores)}
+        save_file({name: array.contiguous() for name, array in (tensors | scores).items()}, folder / WEIGHTS)
+        report = asdict(replace(self.report, heldout_scores=()))
+        text = {
+            "format": 1,
+            "version": self.version,
+            "names": self.names,
+            "net": _described(self.net),
+            "report": report,
+        }
+        (folder / TEXT).write_text(json.dumps(text, indent=1), encoding="utf-8")
+
+
+WEIGHTS, TEXT = "reward.safetensors", "reward.json"
+TENSORS = ("flat", "scale", "shift", "logits")
+
+
+def _described(net: Net) -> dict[str, object]:
+    if isinstance(net, MLP):
+        return {"kind": "mlp", **asdict(net)}
+    if isinstance(net, Stacked):
+        name = f"{net.make.__module__}.{net.make.__qualname__}"
+        return {"kind": "stacked", "make": name, "sizes": net.sizes, "options": net.options}
+    return {"kind": "fourier"}
+
+
+def load(folder: Path, encode: Encoder | None = None, module: type[nn.Module] | None = None) -> FittedReward:
+    """Reads what `save` wrote. A reward of a user's own net needs its class, since a file must not name code to run.
+
+    Raises InputError where the folder holds no reward, or one of another class.
+    """
+    try:
+        text = json.loads((folder / TEXT).read_text(encoding="utf-8"))
+        tensors = load_file(folder / WEIGHTS)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise InputError(f"{folder} holds no readable reward ({error}); give the folder of a saved one.") from error
+    report = text["report"]
+    heldout = [tensors[f"heldout/{p}"].numpy() for p in range(sum(name.startswith("heldout/") for name in tensors))]
+    report["annotators"] = tuple(Reliability(**row) for row in report["annotators"])
+    return FittedReward(
+        version=text["version"],
+        net=_net(text["net"], tensors, module),
+        annotators={n.removeprefix("annotators/"): t for n, t in tensors.items() if n.startswith("annotators/")},
+        names=tuple(text["names"]),
+        scaler=Scaler(tensors["scaler/mean"], tensors["scaler/sd"]),
+        report=FitReport(**report | {"heldout_scores": tuple(heldout)}),
+        encode=encode,
+        **{name: tensors[name] for name in TENSORS},
+    )
+
+
+def _net(described: dict[str, Any], tensors: dict[str, Tensor], module: type[nn.Module] | None) -> Net:
+    if described["kind"] == "mlp":
+        return MLP(described["inputs"], described["width"], described["depth"])
+    if described["kind"] == "fourier":
+        return Fourier(tensors["net/frequency"], tensors["net/phase"], tensors["net/centre"])
+    make = module or SegmentTransformer
+    name = f"{make.__module__}.{make.__qualname__}"
+    if name != described["make"]:
+        raise InputError(f"The reward was fitted with {described['make']}, not {name}: pass that class as module=.")
+    return Stacked(make, tuple(described["sizes"]), described["options"])

@@ -10,6 +10,7 @@ over the segment from Preference Transformer (Kim et al. 2023), here without its
 from __future__ import annotations
 
 import importlib
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,7 +18,8 @@ from typing import Protocol
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
 
 from accord.types import InputError
 
@@ -55,7 +57,7 @@ class MLP:
     @property
     def layers(self) -> tuple[tuple[int, int], ...]:
         widths = [self.inputs, *[self.width] * self.depth, 1]
-        return tuple(zip(widths[:-1], widths[1:], strict=True))
+        return tuple(itertools.pairwise(widths))
 
     @property
     def size(self) -> int:
@@ -95,9 +97,174 @@ class MLP:
         x: Float[Tensor, "batch segment time feature"],
         valid: Bool[Tensor, "batch segment time"],
     ) -> Float[Tensor, "member segment time"]:
+        matrix, bias = self.weights(flat)[-1]
+        return (torch.matmul(self.hidden(flat, x), matrix) + bias).view(len(flat), x.shape[1], x.shape[2])
+
+    def hidden(
+        self, flat: Float[Tensor, "member parameter"], x: Float[Tensor, "batch segment time feature"]
+    ) -> Float[Tensor, "member row width"]:
+        """What the last layer reads."""
         h = x.flatten(1, 2)
-        layers = self.weights(flat)
-        for matrix, bias in layers[:-1]:
-            h = torch.relu(torch.matmul(h, matrix) + bias)
-        matrix, bias = layers[-1]
-        return (torch.matmul(h, matrix) + bias).view(len(flat), x.shape[1], x.shape[2])
+        for matrix, bias in self.weights(flat)[:-1]:
+            h = torch.baddbmm(bias, h.expand(len(flat), -1, -1), matrix).relu_()
+        return h
+
+
+class SegmentTransformer(nn.Module):
+    """Causal attention over the steps of a segment: the reward of a step may depend on the steps before it."""
+
+    def __init__(
+        self, observation_size: int, action_size: int, width: int = 64, depth: int = 1, heads: int = 4
+    ) -> None:
+        super().__init__()
+        self.enter = nn.Linear(observation_size + action_size, width)
+        self.blocks = nn.ModuleList(_Block(width, heads) for _ in range(depth))
+        self.leave = nn.Linear(width, 1)
+
+    def forward(
+        self, state: Float[Tensor, "segment time observation"], action: Float[Tensor, "segment time action"]
+    ) -> Float[Tensor, "segment time"]:
+        x = self.enter(torch.cat([state, action], -1))
+        x = x + _positions(x.shape[-2], x.shape[-1])
+        for block in self.blocks:
+            x = block(x)
+        return self.leave(x).squeeze(-1)
+
+
+class _Block(nn.Module):
+    """Pre-norm attention and a ReLU layer, each added to what came in (Xiong et al. 2020)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+
+    def forward(self, x: Float[Tensor, "segment time width"]) -> Float[Tensor, "segment time width"]:
+        segments, time, width = x.shape
+        parts = self.qkv(self.norm1(x)).view(segments, time, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        scores = parts[0] @ parts[1].transpose(-1, -2) / math.sqrt(width // self.heads)
+        future = torch.ones(time, time, dtype=torch.bool).triu(1)
+        mixed = scores.masked_fill(future, -math.inf).softmax(-1) @ parts[2]
+        x = x + self.out(mixed.transpose(1, 2).reshape(segments, time, width))
+        return x + self.down(F.relu(self.up(self.norm2(x))))
+
+
+def _positions(time: int, width: int) -> Float[Tensor, "time width"]:
+    """Sines and cosines of the step number (Vaswani et al. 2017): no parameters, any length."""
+    rate = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
+    angle = torch.arange(time).unsqueeze(1) * rate
+    return torch.stack([angle.sin(), angle.cos()], -1).flatten(1)[:, :width]
+
+
+class Stacked:
+    """Any module with `forward(state, action)`, one copy a member, run as one by vmap.
+
+    `forward` gets `[segment, time, observation]` and `[segment, time, action]`, scaled, and gives a reward per step,
+    `[segment, time]` or `[segment, time, 1]`. Buffers are shared by the members and stay as the module made them.
+    """
+
+    def __init__(self, make: type[nn.Module], sizes: tuple[int, int], options: dict[str, int]) -> None:
+        self.make, self.sizes, self.options = make, sizes, options
+        self.module = self._one(0)
+        self.names = [name for name, _ in self.module.named_parameters()]
+        self.shapes = [parameter.shape for parameter in self.module.parameters()]
+
+    def _one(self, seed: int) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.make(*self.sizes, **self.options).eval()
+
+    @property
+    def size(self) -> int:
+        return sum(shape.numel() for shape in self.shapes)
+
+    def start(self, members: int, generator: torch.Generator) -> Float[Tensor, "member parameter"]:
+        """Members differ by the seed of the module's own initialisation."""
+        seeds = torch.randint(2**31, (members,), generator=generator).tolist()
+        rows = [[p.detach().reshape(-1) for p in self._one(seed).parameters()] for seed in seeds]
+        return torch.stack([torch.cat(row) for row in rows])
+
+    def precision(self) -> Float[Tensor, "parameter"]:
+        """Matrices are drawn to 0, biases and norms are free."""
+        return torch.cat([torch.full((shape.numel(),), float(len(shape) > 1)) for shape in self.shapes])
+
+    def __call__(
+        self,
+        flat: Float[Tensor, "member parameter"],
+        x: Float[Tensor, "batch segment time feature"],
+        valid: Bool[Tensor, "batch segment time"],
+    ) -> Float[Tensor, "member segment time"]:
+        pieces = flat.split([shape.numel() for shape in self.shapes], 1)
+        named = {
+            name: piece.view(-1, *shape) for name, piece, shape in zip(self.names, pieces, self.shapes, strict=True)
+        }
+        shared = x.shape[0] == 1
+        out = vmap(self._apply, in_dims=(0, None if shared else 0))(named, x[0] if shared else x)
+        return out.view(len(flat), x.shape[1], x.shape[2])
+
+    def _apply(self, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+        state, action = x.split(self.sizes, -1)
+        buffers = dict(self.module.named_buffers())
+        return functional_call(self.module, {**parameters, **buffers}, (state, action))
+
+
+def module_class(path: str) -> type[nn.Module]:
+    """The class that `module:package.Class` names. Raises InputError where there is none."""
+    place, _, name = path.removeprefix("module:").rpartition(".")
+    try:
+        found = getattr(importlib.import_module(place), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f'reward.kind is "{path}": no such class ({error}); write module:package.Class.') from error
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise InputError(f'reward.kind is "{path}": it is no torch.nn.Module; write module:package.Class of one.')
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Fourier:
+    """Random Fourier features beside the inputs themselves: a Gaussian process with a linear head (Rahimi, Recht 2007).
+
+    `R(x) = w . (sqrt(2 / F) cos(x W + b) - c) + v . x / sqrt(inputs) + u`, where `c` is the mean over visited steps, so
+    that `u` alone is the constant per step. The frequencies are fixed; w, v and u have a normal prior of mean 0. No
+    frequencies: linear.
+    """
+
+    frequency: Float[Tensor, "input feature"]
+    phase: Float[Tensor, "feature"]
+    centre: Float[Tensor, "feature"]
+
+    @property
+    def size(self) -> int:
+        return len(self.phase) + len(self.frequency) + 1
+
+    def start(self, members: int, generator: torch.Generator) -> Float[Tensor, "member parameter"]:
+        """The prior mean: the likelihood is nearly concave, so there is one place to climb to."""
+        return torch.zeros(members, self.size)
+
+    def precision(self) -> Float[Tensor, "parameter"]:
+        return torch.ones(self.size)
+
+    def basis(self, x: Float[Tensor, "*batch input"]) -> Float[Tensor, "*batch parameter"]:
+        """What the parameters multiply."""
+        waves = torch.cos(x @ self.frequency + self.phase) * math.sqrt(2.0 / max(1, len(self.phase))) - self.centre
+        line = x / math.sqrt(len(self.frequency))  # together as free as the waves are together
+        return torch.cat([waves, line, torch.ones_like(x[..., :1])], -1)
+
+    def __call__(
+        self,
+        flat: Float[Tensor, "member parameter"],
+        x: Float[Tensor, "batch segment time feature"],
+        valid: Bool[Tensor, "batch segment time"],
+    ) -> Float[Tensor, "member segment time"]:
+        return torch.einsum("bstp,mp->mst" if len(x) == 1 else "mstp,mp->mst", self.basis(x), flat)
+
+
+def fourier(rows: Float[Tensor, "row input"], count: int, length: float, generator: torch.Generator) -> Fourier:
+    """Features of a squared-exponential kernel of length `length * sqrt(inputs)` deviations, centred on `rows`."""
+    inputs = rows.shape[1]
+    frequency = torch.randn(inputs, count, generator=generator) / (length * math.sqrt(inputs))
+    phase = torch.rand(count, generator=generator) * 2.0 * math.pi
+    bare = Fourier(frequency, phase, torch.zeros(count))
+    return Fourier(frequency, phase, bare.basis(rows)[:, :count].mean(0))

@@ -1,0 +1,145 @@
+"""A net's last, linear step as a posterior over a few columns per segment, and what that says of the annotators.
+
+The last column is the number of steps: a constant per step. The others are centred on the visited steps, so that their
+prior says nothing about that constant and its own prior, of mean 0, decides where the answers do not (segments of equal
+length never do).
+
+Columns by net: `Fourier` its whole basis; `MLP` its last hidden layer and a constant; any other net its own sum and the
+number of steps, so that at least its scale and its constant per step are at their most likely values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32
+from torch import Tensor
+
+from accord.rewards.annotators import Layout, Questions
+from accord.rewards.features import Features, value_unit
+from accord.rewards.fitted import Reliability
+from accord.rewards.nets import MLP, Fourier, Net
+from accord.rewards.posterior import Asked, Posterior
+
+ROWS = 65_536  # rows whose features are summed at once
+Z90 = 1.6449  # half a 90% interval, in deviations
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """Columns per segment, the mean per step that was taken out of them, and the coefficients now."""
+
+    basis: Float[Tensor, "segment column"]
+    middle: Float[Tensor, "column"]
+    now: Float[Tensor, "column"]
+
+    def plain(self, coefficients: Float[Tensor, "*member column"]) -> Float32[Tensor, "*member column"]:
+        """Coefficients of columns that are not centred: the constant takes back what the others lose."""
+        constant = coefficients[..., -1] - coefficients[..., :-1] @ self.middle[:-1].to(coefficients.dtype)
+        return torch.cat([coefficients[..., :-1], constant.unsqueeze(-1)], -1).float()
+
+
+def head(net: Net, flat: Float[Tensor, "parameter"], features: Features) -> Head:
+    """The head of one member."""
+    size = max(1, ROWS // max(1, features.x.shape[1]))
+    sums = []
+    with torch.no_grad():
+        for start in range(0, len(features.x), size):
+            valid = features.valid[start : start + size]
+            basis = _basis(net, flat.unsqueeze(0), features.x[start : start + size], valid)
+            sums.append((basis * valid.unsqueeze(-1)).sum(1))
+    raw = torch.cat(sums)
+    middle = raw.sum(0) / raw[:, -1].sum().clamp_min(1.0)
+    middle[-1] = 0.0
+    now = torch.tensor([1.0, 0.0])
+    if isinstance(net, Fourier | MLP):
+        now = flat[-raw.shape[1] :].clone()
+    now[-1] += now[:-1] @ middle[:-1]
+    return Head(raw - raw[:, -1:] * middle, middle, now)
+
+
+def _basis(net: Net, flat: Tensor, x: Tensor, valid: Tensor) -> Float[Tensor, "segment time column"]:
+    if isinstance(net, Fourier):
+        return net.basis(x)
+    if isinstance(net, MLP):
+        hidden = net.hidden(flat, x.unsqueeze(0)).view(*valid.shape, -1)
+    else:
+        hidden = net(flat, x.unsqueeze(0), valid.unsqueeze(0))[0].unsqueeze(-1)
+    return torch.cat([hidden, torch.ones_like(hidden[..., :1])], -1)
+
+
+def prior(net: Net, size: int, sd: float) -> tuple[Float[Tensor, "column"], Float[Tensor, "column"]]:
+    """Mean and precision of the coefficients: `sd` each; a scale and a constant alone have 1 +- 1 and 0 +- 1."""
+    if isinstance(net, Fourier | MLP):
+        return torch.zeros(size), torch.full((size,), sd**-2)
+    return torch.tensor([1.0, 0.0]), torch.ones(2)
+
+
+def ask(
+    parts: Sequence[Questions],
+    features: Features,
+    basis: Float[Tensor, "segment column"],
+    keep: Sequence[Bool[np.ndarray, "query"]] | None = None,
+) -> list[Asked]:
+    """Every part's answers, or those to keep, with the columns of the segments that they are about."""
+    found = []
+    for number, part in enumerate(parts):
+        kept = part if keep is None else part.at(torch.from_numpy(np.flatnonzero(keep[number])))
+        factor = value_unit(features, part.kind)
+        found.append(Asked(kept, (basis * factor.unsqueeze(1)).double()[kept.items.clamp_min(0)]))
+    return found
+
+
+def reliabilities(
+    posteriors: Sequence[Posterior], layout: Layout, parts: tuple[Questions, ...], names: tuple[str, ...]
+) -> tuple[Reliability, ...]:
+    """Mode and 90% interval of every annotator's skill and slope; members are mixed by mean and total variance."""
+    found = []
+    for part in parts:
+        skill = _moments(posteriors, layout, part, ("skill_mean", "skill"), len(names))
+        slope = _moments(posteriors, layout, part, ("slope",), len(names))
+        side = _moments(posteriors, layout, part, ("side",), len(names))
+        counts = part.annotator.bincount(minlength=len(names))
+        for k, name in enumerate(names):
+            found.append(
+                Reliability(
+                    annotator=name,
+                    part=part.name,
+                    answers=int(counts[k]),
+                    skill=_logistic(skill[0][k]),
+                    skill_low=_logistic(skill[0][k] - Z90 * skill[1][k]),
+                    skill_high=_logistic(skill[0][k] + Z90 * skill[1][k]),
+                    slope=math.exp(slope[0][k]),
+                    slope_low=math.exp(slope[0][k] - Z90 * slope[1][k]),
+                    slope_high=math.exp(slope[0][k] + Z90 * slope[1][k]),
+                    side=float(side[0][k]),
+                )
+            )
+    return tuple(found)
+
+
+def _logistic(x: float) -> float:
+    return 1.0 / (1.0 + math.exp(-x))
+
+
+def _moments(
+    posteriors: Sequence[Posterior], layout: Layout, part: Questions, names: tuple[str, ...], annotators: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of the sum of the named arrays, per annotator (slopes: relative to their mean)."""
+    mix = np.zeros((annotators, layout.size))
+    for name, at, entry in layout.entries:
+        if name in [f"{part.name}/{wanted}" for wanted in names]:
+            shared = entry.shape == (1,) and name.endswith("_mean")
+            own = np.ones((annotators, 1)) if shared else np.eye(annotators)
+            mix[:, at : at + own.shape[1]] += own - (own.mean(0) if name.endswith("/slope") else 0.0)
+    means, variances = [], []
+    for posterior in posteriors:
+        start = len(posterior.mode) - layout.size
+        means.append(mix @ posterior.mode[start:].numpy())
+        inverse = posterior.covariance()[start:, start:].numpy()
+        variances.append(np.einsum("ka,ab,kb->k", mix, inverse, mix))
+    return np.mean(means, 0), np.sqrt(np.mean(variances, 0) + np.var(means, 0))
