@@ -20,7 +20,7 @@ RANDOM = 22.0  # mean of 400 random episodes
 def main(argv: Sequence[str] | None = None) -> None:
     options = harness.parse("fixed_cartpole_100", seeds=20, argv=argv)
     bench = Bench.start("fixed_cartpole_100", options)
-    labels, steps = (20, 20_000) if options.quick else (LABELS, STEPS)
+    labels, steps = (20, 60_000) if options.quick else (LABELS, STEPS)
     ours = harness.ours()
     results = bench.alternate(
         {

@@ -5,7 +5,7 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-python=${1:-python3.11}
+python=${1:-$(command -v python3.11 || command -v python3)}
 
 make_peer() {
     name=$1
