@@ -1,8 +1,9 @@
 """How long a reward fit takes per net, pair of segments and epoch.
 
 `python -m bench.reward_fit [--quick] [--seeds N]` times whole epochs of `training.climb` as a fit runs them: order,
-look-up, forward, likelihood with annotators, backward, Adam. Segments have 50 steps, nets 2 x 64, one thread. The population is
-5 folds x 5 members, each net on the four fifths of the answers that its fold leaves. Imitation 1.0.1 needs 713 us.
+look-up, forward, likelihood with annotators, backward, Adam. Segments have 50 steps, nets 2 x 64, one thread. The
+population is 5 folds x 5 members, each net on the four fifths of the answers that its fold leaves. Imitation 1.0.1
+needs 713 us.
 """
 
 from __future__ import annotations

@@ -52,8 +52,8 @@ class RewardConfig:
     warm_epochs: int = 6  # the same, from a previous fit
     patience: int = 4  # epochs without a better held-out likelihood
     decay: float = 1.0  # prior precision of hidden weights
-    head_sd: float = 1.0  # prior deviation of an MLP's last layer
-    kernel_sd: float = 20.0  # the same of a linear or kernel reward: the logit of its best against its worst, roughly
+    head_sd: float = 1.0  # prior deviation of an MLP's last layer, where the search for it starts
+    kernel_sd: float = 5.0  # the same of a linear or kernel reward, where the search for it starts
     precision: str = "auto"  # of products: auto | float32 | bfloat16
 
     def __post_init__(self) -> None:
@@ -77,7 +77,7 @@ class Found:
 
     net: Net
     flat: Float[Tensor, "member parameter"]
-    annotators: Float[Tensor, "member parameter"]
+    annotators: Float[Tensor, "member trait"]
     posteriors: list[Posterior]
     heldout: list[
         np.ndarray
@@ -150,7 +150,7 @@ def _solve(
     lengths = LENGTHS if config.kind == "kernel" and not bare else (1.0,)
     waves = WAVES if config.kind == "kernel" and not bare else 0
     centre, precision = layout.vectors()
-    tried = []
+    tried, traits = [], centre.double()
     for length in lengths:
         generator = torch.Generator().manual_seed(seed)
         net = fourier(features.x[features.valid], waves, length, generator)
@@ -158,20 +158,28 @@ def _solve(
         means, precisions = prior(net, net.size, config.kernel_sd)
         vectors = torch.cat([means, centre]).double(), torch.cat([precisions, precision]).double()
         asked = ask(parts, features, now.basis)
-        found, learnt = empirical(asked, layout, *vectors, start=vectors[0], columns=net.size)
+        rounds = 12 if len(lengths) > 1 else 30  # enough to tell lengths apart
+        start = torch.cat([means.double(), traits])
+        found, learnt = empirical(asked, layout, *vectors, start, net.size, rounds)
+        traits = found.mode[net.size :]
         tried.append((found, net, now, asked, (vectors[0], learnt)))
     best, net, now, asked, vectors = max(tried, key=lambda one: one[0].evidence)
-    heldout = [np.full(len(part.outcome), np.nan) for part in parts]
+    if len(lengths) > 1:
+        best, learnt = empirical(asked, layout, *vectors, best.mode, net.size)
+        vectors = vectors[0], learnt
+    heldout = [np.zeros((2, len(part.outcome))) for part in parts]
     for fold in range(len(folds[0]) if folds else 0):
         outside = ask(parts, features, now.basis, [~masks[fold] for masks in folds])
         inside = ask(parts, features, now.basis, [masks[fold] for masks in folds])
         mode = maximise(outside, layout, *vectors, start=best.mode, steps=2).mode
-        for log_p, masks, given in zip(heldout, folds, score(inside, layout, mode), strict=True):
-            log_p[masks[fold]] = np.fmax(log_p[masks[fold]], given.numpy())
+        for tally, masks, given in zip(heldout, folds, score(inside, layout, mode), strict=True):
+            tally[:, masks[fold]] += np.stack([given.exp().numpy(), np.ones(len(given))])
     draws = best.draws(config.members, torch.Generator().manual_seed(seed + 1))
     flat = now.plain(draws[:, : net.size])
     train = torch.cat([torch.zeros(0), *score(asked, layout, best.mode)])
-    return Found(net, flat, draws[:, net.size :].float(), [best], heldout, _nanmean(train.numpy()), 0)
+    return Found(
+        net, flat, draws[:, net.size :].float(), [best], [_log_mean(t) for t in heldout], _nanmean(train.numpy()), 0
+    )
 
 
 def _climb(
@@ -266,12 +274,17 @@ def _unseen(problem: Problem, reached: Climb, heldout: Sequence[Chosen]) -> list
     """Log of the mean probability of every answer under the members that did not see it; nan where all did."""
     found = []
     for part, rows, scores_ in zip(problem.parts, heldout, scores(problem, reached.flat, heldout), strict=True):
-        total, count = np.zeros(len(part.outcome)), np.zeros(len(part.outcome))
-        np.add.at(total, rows.query.ravel(), (np.exp(scores_.numpy()) * rows.weight).ravel())
-        np.add.at(count, rows.query.ravel(), rows.weight.ravel())
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found.append(np.log(total / count))
+        tally = np.zeros((2, len(part.outcome)))
+        np.add.at(tally[0], rows.query.ravel(), (np.exp(scores_.numpy()) * rows.weight).ravel())
+        np.add.at(tally[1], rows.query.ravel(), rows.weight.ravel())
+        found.append(_log_mean(tally))
     return found
+
+
+def _log_mean(tally: Float[np.ndarray, "2 query"]) -> Float[np.ndarray, "query"]:
+    """Log of a sum over its count; nan where nothing was counted."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log(tally[0] / tally[1])
 
 
 def build(config: RewardConfig, sizes: tuple[int, int]) -> Net:

@@ -104,9 +104,9 @@ class MLP:
         self, flat: Float[Tensor, "member parameter"], x: Float[Tensor, "batch segment time feature"]
     ) -> Float[Tensor, "member row width"]:
         """What the last layer reads."""
-        h = x.flatten(1, 2)
+        h = x.flatten(1, 2).expand(len(flat), -1, -1)
         for matrix, bias in self.weights(flat)[:-1]:
-            h = torch.baddbmm(bias, h.expand(len(flat), -1, -1), matrix).relu_()
+            h = torch.baddbmm(bias, h, matrix).relu_()
         return h
 
 

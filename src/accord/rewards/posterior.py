@@ -23,7 +23,9 @@ from accord.rewards.annotators import Layout, Questions, log_likelihood
 
 STEPS = 40  # Newton steps at most; 6 to 12 are usual
 TOLERANCE = 0.01  # nats: a step that gains less ends the climb; the next would gain its square or so
-ROUNDS = 10  # of the evidence; 3 to 6 are usual
+ROUNDS = 30  # of the evidence; 8 to 15 are usual
+STILL = 0.05  # in nats, logits and logarithms: a round that moves nothing further is the last
+DRAWS = 8  # of the head, for its annotators
 BOUNDS = (50.0**-2, 0.05**-2)  # prior precisions considered: deviations from 0.05 to 50
 NUDGE = 1e-4  # of a value or a parameter, for differences of gradients
 
@@ -73,27 +75,27 @@ def _slopes(
     layout: Layout,
     values: Float[Tensor, "point query place"],
     annotators: Float[Tensor, "point parameter"],
-) -> tuple[Float[Tensor, "point query place"], Float[Tensor, "point parameter"]]:
-    """Gradient of one part's log-likelihood at several points at once: they take the place of members."""
-    values, annotators = values.requires_grad_(), annotators.requires_grad_()
+) -> tuple[float, Float[Tensor, "point query place"], Float[Tensor, "point parameter"]]:
+    """One part's log-likelihood, summed, and its gradient at several points at once: they take the place of members."""
+    values, annotators = values.detach().requires_grad_(), annotators.requires_grad_()
     with torch.enable_grad():
         query = torch.arange(values.shape[1]).expand(len(values), -1)
         total = log_likelihood(asked.part, layout.views(annotators), values, query).sum()
     d_values, d_annotators = torch.autograd.grad(total, (values, annotators))
-    return d_values, d_annotators
+    return float(total.detach()), d_values, d_annotators
 
 
 def _curvature(asked: Asked, layout: Layout, mode: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradient and Hessian of one part's log-likelihood, the Hessian by central differences of the exact gradient.
+    """Gradient and Hessian of one part's log-likelihood, the latter by central differences of the exact gradient.
 
-    Answers touch each other only through the parameters, so moving one place of all answers at once gives every answer's
-    own small block. All moves are one call, in float64: errors are near 1e-8 of the curvature.
+    Answers touch each other only through the parameters, so moving one place of all answers at once gives every
+    answer's own small block. All moves are one call, in float64: errors are near 1e-8 of the curvature.
     """
     columns, places = len(mode) - layout.size, asked.basis.shape[1]
     values, annotators = asked.basis @ mode[:columns], mode[columns:]
     moves = NUDGE * torch.eye(places + layout.size, dtype=mode.dtype)
     moves = torch.cat([torch.zeros_like(moves[:1]), moves, -moves])
-    d_values, d_annotators = _slopes(
+    _, d_values, d_annotators = _slopes(
         asked, layout, values + moves[:, :places].unsqueeze(1), annotators + moves[:, places:]
     )
     count = places + layout.size
@@ -119,11 +121,7 @@ def maximise(
 ) -> Posterior:
     """The mode by damped Newton steps from `start`, and the curvature there."""
 
-    def joint(mode: Tensor) -> float:
-        likelihood = sum((part.sum() for part in score(asked, layout, mode)), mode.new_zeros(()))
-        return float(likelihood - 0.5 * (precision * (mode - centre).square()).sum())
-
-    mode, best, damping = start, joint(start), 0.0
+    mode, best, damping = start, _joint(asked, layout, start, centre, precision), 0.0
     slope, hessian = _slope(asked, layout, mode, centre, precision)
     for _ in range(steps):
         before = best
@@ -131,7 +129,7 @@ def maximise(
             factor, info = torch.linalg.cholesky_ex(hessian + torch.diag(damping * precision))
             if not int(info):
                 trial = mode + torch.cholesky_solve(slope.unsqueeze(1), factor).squeeze(1)
-                if (reached := joint(trial)) >= best:
+                if (reached := _joint(asked, layout, trial, centre, precision)) >= best:
                     break
             if damping > 1e6:
                 trial, reached = mode, best
@@ -142,8 +140,7 @@ def maximise(
         if best - before < TOLERANCE:
             break
     factor = _factor(hessian, precision)
-    evidence = best + 0.5 * float(precision.log().sum()) - float(factor.diagonal().log().sum())
-    return Posterior(mode, factor, best, evidence)
+    return Posterior(mode, factor, best, _evidence(best, precision, factor))
 
 
 def empirical(
@@ -153,23 +150,91 @@ def empirical(
     precision: Float[Tensor, "parameter"],
     start: Float[Tensor, "parameter"],
     columns: int,
+    rounds: int = ROUNDS,
 ) -> tuple[Posterior, Float[Tensor, "parameter"]]:
-    """`maximise`, with the one prior precision of the first `columns` parameters chosen by the evidence.
+    """The mode of the head, with annotators and the head's one prior precision fitted to its whole posterior.
 
-    MacKay 1992, eq. 4.9: `1 / sd^2 = gamma / w.w`, `gamma = columns - tr(S) / sd^2` the number of well-determined columns,
-    S the posterior covariance. With a fixed wide prior a head explains the mistakes of annotators, and all look reliable.
+    Fitted to the mode alone, a head of many columns explains annotators' mistakes and all of them look reliable. So, in
+    turn until nothing moves (expectation-maximisation): a Newton step of the head; `1 / sd^2 = gamma / w.w`, where
+    `gamma = columns - tr(S) / sd^2` and S is the head's posterior covariance (MacKay 1992, eq. 4.9); a Newton step of
+    the annotators on their log-joint averaged over draws of the head (fixed normal numbers, in pairs of opposite sign).
     """
-    precision, found = precision.clone(), maximise(asked, layout, centre, precision, start, steps=4)
-    for _ in range(ROUNDS):
-        spread = torch.cholesky_inverse(found.factor).diagonal()[:columns].sum()
+    noise = torch.randn(columns, DRAWS // 2, generator=torch.Generator().manual_seed(0), dtype=start.dtype)
+    noise = torch.cat([noise, -noise], 1)
+    precision, mode = precision.clone(), start.clone()
+    for _ in range(rounds):
+        slope, hessian = _slope(asked, layout, mode, centre, precision)
+        factor = _factor(hessian[:columns, :columns], precision[:columns])
+        step = torch.cholesky_solve(slope[:columns, None], factor).squeeze(1)
+        moved = _climbed(asked, layout, mode, step, centre, precision)
+        spread = torch.cholesky_inverse(factor).diagonal().sum()
         gamma = (columns - precision[0] * spread).clamp(1.0, columns)
-        wanted = (gamma / found.mode[:columns].square().sum().clamp_min(1e-6)).clamp(*BOUNDS)
-        settled = bool((wanted / precision[0]).log().abs() < 0.2)
-        precision[:columns] = wanted
-        found = maximise(asked, layout, centre, precision, found.mode, steps=STEPS if settled else 4)
-        if settled:
+        wanted = (gamma / moved[:columns].square().sum().clamp_min(1e-6)).clamp(*BOUNDS)
+        draws = moved[:columns, None] + torch.linalg.solve_triangular(factor.T, noise, upper=True)
+        own = _factor(hessian[columns:, columns:], precision[columns:])
+        traits = _attended(asked, layout, draws, moved[columns:], own, centre[columns:], precision[columns:])
+        still = float(traits.abs().max()) if len(traits) else 0.0
+        change = max(still, float((wanted / precision[0]).log().abs()), float(slope[:columns] @ step))
+        moved[columns:] += traits
+        mode, precision[:columns] = moved, wanted
+        if change < STILL:
             break
-    return found, precision
+    slope, hessian = _slope(asked, layout, mode, centre, precision)
+    factor = _factor(hessian, precision)
+    best = _joint(asked, layout, mode, centre, precision)
+    return Posterior(mode, factor, best, _evidence(best, precision, factor)), precision
+
+
+def _climbed(
+    asked: Sequence[Asked], layout: Layout, mode: Tensor, step: Tensor, centre: Tensor, precision: Tensor
+) -> Tensor:
+    """The mode after a step of its head, halved until it climbs."""
+    before, size = _joint(asked, layout, mode, centre, precision), 1.0
+    while size > 1e-3:
+        moved = mode.clone()
+        moved[: len(step)] += size * step
+        if _joint(asked, layout, moved, centre, precision) >= before:
+            return moved
+        size *= 0.5
+    return mode.clone()
+
+
+def _attended(
+    asked: Sequence[Asked],
+    layout: Layout,
+    draws: Float[Tensor, "column draw"],
+    annotators: Float[Tensor, "parameter"],
+    factor: Float[Tensor, "parameter parameter"],
+    centre: Float[Tensor, "parameter"],
+    precision: Float[Tensor, "parameter"],
+) -> Float[Tensor, "parameter"]:
+    """A Newton step of the annotators on their log-joint averaged over draws of the head, halved until it climbs."""
+    values = [(one.basis @ draws).permute(2, 0, 1).contiguous() for one in asked]
+    points = draws.shape[1]
+
+    def mean(at: Tensor) -> tuple[float, Tensor]:
+        level, slope = -0.5 * float((precision * (at - centre).square()).sum()), precision * (centre - at)
+        for one, rows in zip(asked, values, strict=True):
+            total, _, d = _slopes(one, layout, rows, at.expand(points, -1).clone())
+            level, slope = level + total / points, slope + d.mean(0)
+        return level, slope
+
+    before, slope = mean(annotators)
+    step = torch.cholesky_solve(slope.unsqueeze(1), factor).squeeze(1).clamp(-1.0, 1.0)
+    for _ in range(6):
+        if mean(annotators + step)[0] >= before:
+            return step
+        step = 0.5 * step
+    return torch.zeros_like(step)
+
+
+def _joint(asked: Sequence[Asked], layout: Layout, mode: Tensor, centre: Tensor, precision: Tensor) -> float:
+    likelihood = sum((part.sum() for part in score(asked, layout, mode)), mode.new_zeros(()))
+    return float(likelihood - 0.5 * (precision * (mode - centre).square()).sum())
+
+
+def _evidence(joint: float, precision: Tensor, factor: Tensor) -> float:
+    return joint + 0.5 * float(precision.log().sum()) - float(factor.diagonal().log().sum())
 
 
 def _slope(
