@@ -12,7 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from accord.reports.figures import figures, wilson
+from accord.reports.figures import _freer_end, figures, wilson
 from accord.reports.read import Estimate, Run, estimate
 from accord.reports.run import write
 from accord.reports.verdict import Returns, result_sentence, verdicts
@@ -160,6 +160,10 @@ def test_golden_sentence_in_both_languages():
             {"true_reward_return": 51.7},
             "(95% interval 480 to 493); the same algorithm reaches 51.7 on the true reward.",
         ),
+        (  # clearly above the run on the true reward: no share of what is no ceiling
+            {"true_reward_return": 98.1},
+            "(95% interval 480 to 493); the same algorithm on the true reward reaches 98.1, which is less.",
+        ),
         (
             {"true_return": None},
             "The true return of the policy was not measured, so nothing can be said about how well it does.",
@@ -194,6 +198,13 @@ def test_golden_share_and_intervals():
 def test_golden_numbers():
     told = [number(x) for x in (487.2, 41.73, 0.8712, 0.0123, -1200.0, 5.0, -0.0)]
     assert told == ["487", "41.7", "0.87", "0.012", "−1,200", "5", "0"]
+
+
+def test_golden_a_name_stands_where_the_curve_does_not_cross_it():
+    flat_then_steep = [(0.0, 10.0), (80.0, 10.0), (100.0, 200.0)]
+    low, high = (_freer_end(flat_then_steep, y, 220.0) for y in (100.0, -40.0))
+    assert (low, high) == (0, 1)  # steep at the right, so the left is free; far below the curve: the right, as ever
+    assert _freer_end([], 5.0, 10.0) == 1
 
 
 # ------------------------------------------------------------------------------------------- golden: verdicts

@@ -10,6 +10,7 @@ import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from accord.reports.read import Estimate, Json, Run, at, banded, mapping_at, number_at, numbers_at
@@ -75,7 +76,7 @@ def baselines(returns: Returns, lang: Language) -> Figure | None:
 
 
 def curve(run: Run, by: str, lang: Language) -> Figure | None:
-    """Return of the training episodes against labels or steps, with the controls as lines named at the right."""
+    """True return after each round against labels or steps, with the controls as named lines."""
     points = [(number_at(r, by), banded(r, "true_return")) for r in run.of("judge")]
     seen = [(x, value) for x, value in points if x is not None and value is not None]
     if not seen:
@@ -87,7 +88,7 @@ def curve(run: Run, by: str, lang: Language) -> Figure | None:
     levels = [(say(key, lang), value.mean) for key, value in controls.items() if value]
     low, high = _span([x for _, v in seen for x in (v.floor, v.ceiling)] + [y for _, y in levels], 0.1)
     layout = _layout(340, say("x_labels" if by == "labels" else "x_steps", lang), say("x_return", lang),
-                     _level_notes(levels, high - low))  # fmt: skip
+                     _level_notes(levels, high - low, [(x, v.mean) for x, v in seen]))  # fmt: skip
     layout["shapes"] = [_line(y=y) for _, y in levels]
     layout["yaxis"] |= {"range": [low, high]}
     layout["xaxis"] |= {"range": [0, 1.02 * max(x for x, _ in seen)]}
@@ -156,8 +157,9 @@ def scatter(run: Run, lang: Language) -> Figure | None:
         "marker": {"color": "@accent", "size": 6, "opacity": 0.4, "line": {"width": 0}},
         "hovertemplate": "%{x:.3g} → %{y:.3g}<extra></extra>",
     }]  # fmt: skip
-    note = _note(0.97, 0.03, f"Spearman <b>{told}</b>", xref="paper", yref="paper", xanchor="right", yanchor="bottom")
-    layout = _layout(320, say("x_truth", lang), say("y_reward", lang), [note])
+    spoken = say("truth_alike", lang) if min(truth) == max(truth) else f"Spearman <b>{told}</b>"
+    note = _note(1, 1, spoken, xref="paper", yref="paper", xanchor="right", yanchor="bottom", yshift=8)
+    layout = _layout(320, say("x_truth", lang), say("y_reward_short", lang), [note])
     title = say("scatter", lang)
     return Figure(data, layout, say("alt_scatter", lang, title=title, n=len(truth), rho=told))
 
@@ -270,8 +272,10 @@ def _note(x: float, y: float, text: str, **more: Any) -> Trace:
     return {"x": x, "y": y, "text": text, "showarrow": False, "font": font, "borderpad": 0} | more
 
 
-def _level_notes(levels: Sequence[tuple[str, float]], span: float) -> list[Trace]:
-    """Names of horizontal lines at the right, above each line.
+def _level_notes(
+    levels: Sequence[tuple[str, float]], span: float, curve: Sequence[tuple[float, float]] = ()
+) -> list[Trace]:
+    """Names of horizontal lines above each line: at the right, or at the left where only there the curve is far off.
 
     Where lines lie closer than a row of text, the lowest is named below its line and the others share the row above.
     """
@@ -281,13 +285,32 @@ def _level_notes(levels: Sequence[tuple[str, float]], span: float) -> list[Trace
             rows[-1].append((name, y))
         else:
             rows.append([(name, y)])
-    placed = {"xref": "paper", "xanchor": "right", "font_color": "@muted"}
     notes = []
     for row in rows:
         above, below = (row, []) if len(row) == 1 else (row[:-1], row[-1:])
-        notes.append(_note(1, above[0][1], " · ".join(name for name, _ in above), yanchor="bottom", yshift=1, **placed))
-        notes += [_note(1, y, name, yanchor="top", yshift=-2, **placed) for name, y in below]
+        x = _freer_end(curve, above[0][1], span)
+        placed = {"xref": "paper", "xanchor": "right" if x else "left", "xshift": 0 if x else 4, "font_color": "@muted"}
+        notes.append(_note(x, above[0][1], " · ".join(name for name, _ in above), yanchor="bottom", yshift=1, **placed))
+        notes += [_note(x, y, name, yanchor="top", yshift=-2, **placed) for name, y in below]
     return notes
+
+
+def _freer_end(curve: Sequence[tuple[float, float]], y: float, span: float) -> int:
+    """Where a name above the line at `y` is crossed less by the curve: 1 for the right, 0 for the left."""
+    last = max((x for x, _ in curve), default=0.0)
+    pieces = list(pairwise(sorted(curve)))
+
+    def room(start: float, end: float) -> float:
+        """How far the curve stays from the name, which is about two fifths of the plot long, in rows of text."""
+        gaps = [3.0]
+        for (x0, y0), (x1, y1) in pieces:
+            inside = [x for x in (x0, x1, start, end) if start <= x <= end and x0 <= x <= x1]
+            heights = [y0 + (y1 - y0) * (x - x0) / ((x1 - x0) or 1.0) - y for x in inside]
+            if heights:
+                gaps.append(max(0.0, min(heights) / (0.08 * span) - 1.0, -max(heights) / (0.08 * span)))
+        return min(gaps)
+
+    return int(room(0.6 * last, last) >= min(room(0.0, 0.4 * last), 0.25))
 
 
 def _dash() -> Trace:

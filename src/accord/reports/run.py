@@ -105,6 +105,7 @@ def _content(run: Run) -> dict[str, Any]:
         "versions": view.flat({"commit": at(run.manifest, "commit"), **_prefixed(run)}),
         "lineage": tuple(view.lineage(run).items()),
         "commit": str(at(run.manifest, "commit") or "")[:12],
+        "uncommitted": str(at(run.manifest, "commit") or "").endswith("-dirty"),
     }
 
 

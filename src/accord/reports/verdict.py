@@ -47,6 +47,11 @@ class Returns:
         return self.true is not None and self.random is not None and self.true.floor > self.random.ceiling
 
     @property
+    def above_true(self) -> bool:
+        """Clearly better than the run on the true reward, which is then no ceiling to take a share of."""
+        return self.policy is not None and self.true is not None and self.policy.floor > self.true.ceiling
+
+    @property
     def share(self) -> float | None:
         """Normalised return (R - random) / (true - random).
 
@@ -98,6 +103,8 @@ def _beside_true(returns: Returns, lang: Language) -> str:
     if returns.true is None:
         return say("stop", lang)
     share = returns.share
+    if share is not None and returns.above_true:
+        return say("above_true", lang, true=number(returns.true.mean, _digits(returns.true)))
     if share is not None:
         return say("share", lang, share=percent(share))
     true = number(returns.true.mean, _digits(returns.true))
@@ -170,6 +177,8 @@ def _against_true(returns: Returns, lang: Language) -> Chip:
     policy, true = returns.policy, returns.true
     if policy is None or true is None:
         return _absent("true", lang)
+    if returns.above_true:
+        return Chip("note", say("true_above", lang), say("true_above_why", lang, other=_value(true)))
     if policy.ceiling >= true.floor:
         return Chip("good", say("true_good", lang), say("true_good_why", lang, other=_value(true)))
     mark: Mark = "note" if (returns.share or 0.0) >= NEAR else "caution"

@@ -21,6 +21,7 @@ class Stat:
     key: str
     value: str | None
     detail: str = ""
+    to_learn: float | None = None  # of environment steps
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,19 @@ def stats(run: Run) -> tuple[Stat, ...]:
     )
     return (
         Stat("stat_labels", None if labels is None else number(labels, 0)),
-        Stat("stat_steps", None if steps is None else number(steps, 0)),
+        Stat("stat_steps", None if steps is None else number(steps, 0), to_learn=_to_learn(run)),
         Stat("stat_seconds", None if seconds is None else duration(seconds)),
         Stat("stat_accuracy", None if accuracy is None else percent(accuracy.mean), interval),
         Stat("stat_ece", None if ece is None else number(ece, 3)),
         Stat("stat_spearman", None if spearman is None else number(spearman, 2)),
     )
+
+
+def _to_learn(run: Run) -> float | None:
+    """Steps but those of evaluation; None where nothing was evaluated or the record does not say."""
+    by, steps = mapping_at(run.result, "env_steps_by"), number_at(run.result, "env_steps")
+    judged_steps = number_at(by, "judge")
+    return None if steps is None or not judged_steps else steps - judged_steps
 
 
 def tally(run: Run) -> tuple[Stat, ...]:

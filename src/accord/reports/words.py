@@ -29,6 +29,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "; the same algorithm reaches {true} on the true reward.",
         "；同一算法用真实奖励达到 {true}。",
     ),
+    "above_true": (
+        "; the same algorithm on the true reward reaches {true}, which is less.",
+        "；同一算法用真实奖励达到 {true}，低于该策略。",
+    ),
     "true_fails": (
         "; on the true reward the same algorithm reaches {true}, no better than a random policy ({random}).",
         "；同一算法用真实奖励只达到 {true}，并不优于随机策略（{random}）。",
@@ -89,6 +93,11 @@ WORDS: dict[str, tuple[str, str]] = {
         "The same algorithm on the true reward reaches {other}.",
         "同一算法用真实奖励达到 {other}。",
     ),
+    "true_above": ("Above the true reward's run", "高于真实奖励的那次运行"),
+    "true_above_why": (
+        "The same algorithm on the true reward reaches {other} here, so that run is no ceiling.",
+        "同一算法用真实奖励在此只达到 {other}，因此它不是上限。",
+    ),
     "true_close": ("Below the true reward", "低于真实奖励"),
     "true_close_why": (
         "The same algorithm on the true reward reaches {other}.",
@@ -111,6 +120,7 @@ WORDS: dict[str, tuple[str, str]] = {
     # figures of the run
     "stat_labels": ("Labels", "标注"),
     "stat_steps": ("Environment steps", "环境步"),
+    "to_learn": ("{n} to learn from", "其中 {n} 用于学习"),
     "stat_seconds": ("Wall time", "用时"),
     "stat_accuracy": ("Held-out accuracy", "留出正确率"),
     "stat_ece": ("Calibration error", "校准误差"),
@@ -130,8 +140,8 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "curve": ("Learning curve", "学习曲线"),
     "curve_sub": (
-        "Mean true return of the training episodes in each round, with 95% band",
-        "每轮训练回合的平均真实回报，带 95% 区间",
+        "Mean true return of the policy after each round, with 95% band",
+        "每轮之后策略的平均真实回报，带 95% 区间",
     ),
     "by_labels": ("by label", "按标注"),
     "by_steps": ("by step", "按环境步"),
@@ -192,6 +202,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "kl": ("KL per update (nats)", "每次更新的 KL（nat）"),
     "clip_share": ("Clipped share", "裁剪比例"),
     "value_loss": ("Value loss", "价值损失"),
+    "surrogate": ("Surrogate objective", "代理目标"),
     "explained_variance": ("Explained variance", "解释方差"),
     "s_cost": ("Where time and steps went", "时间与环境步的去向"),
     "s_cost_lead": ("Every environment step counts, evaluation too.", "每个环境步都计入，包括评估。"),
@@ -217,6 +228,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "Save the configuration as run.toml; with the same versions and machine the run repeats bit for bit.",
         "将配置存为 run.toml；版本与机器相同时，运行可逐位重现。",
     ),
+    "uncommitted": ("and changes that were not committed", "以及未提交的改动"),
     "configuration": ("Resolved configuration", "完整配置"),
     "chosen": ("Chosen by selection", "自动选择的结果"),
     "versions": ("Versions and machine", "版本与机器"),
@@ -253,7 +265,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "x_p": ("predicted probability", "预测概率"),
     "y_observed": ("observed share", "实际比例"),
     "x_truth": ("true reward, summed over the segment", "片段的真实奖励和"),
-    "y_reward": ("predicted reward, summed", "预测奖励和"),
+    "y_reward_short": ("predicted reward", "预测奖励和"),
+    "truth_alike": ("all of equal truth", "真实值全部相同"),
     "y_accuracy": ("predicted right", "预测正确率"),
     "y_ll": ("nats per answer", "nat / 回答"),
     "y_asked": ("questions", "提问数"),
