@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 
-from accord import toml
 from accord.policies.control.ppo import PPO, PPOConfig
 from accord.progress import Silent
 from accord.rewards.fixed import TrueReward
@@ -25,12 +24,15 @@ from accord.tasks.control import ControlConfig, ControlTask
 from accord.types import LearnedReward, Scored, StepBatch
 from bench.peers.protocol import Clock, Solved, evaluate, finish, quiet_output, warm_up
 
+EXAMPLES = Path(__file__).parent.parent / "examples"  # the settings that users start from are the ones measured
+EXAMPLE = {"Pendulum-v1": "pendulum.toml", "accord/FixedCartPole-v0": "cartpole.toml"}
+
 SOLVED = {"CartPole-v1": 475.0}
 
 # Where PPO's defaults are not what is used, task by task.
 POLICY = {
-    "Acrobot-v1": PPOConfig(gamma=0.99),  # episodes of up to 500 steps at -1 each
-    "Pendulum-v1": PPOConfig(gamma=0.9),  # rl-zoo's Pendulum-v1
+    "Acrobot-v1": PPOConfig(gamma=0.99, rollout=512),  # a reward so rare needs whole episodes in a roll-out
+    "Pendulum-v1": PPOConfig(gamma=0.95),
 }
 
 
@@ -86,16 +88,10 @@ def loop(env_id: str, steps: int, labels: int, flaw: str, seed: int) -> None:
     """The whole loop, from comparisons by a teacher to a policy; no controls, which the peer does not run either."""
     from accord import build, config, records  # before the clock, and not needed by `ppo`
 
-    policy = POLICY.get(env_id, PPOConfig())
-    tree: toml.Tree = {
-        "seed": seed,
-        "task": {"id": env_id},
-        "feedback": {"labels": labels, "teacher": {"flaw": flaw}},
-        "policy": {"steps": steps, "gamma": policy.gamma},
-        "report": {"baselines": False},
-    }
+    given = {"seed": seed, "feedback.labels": labels, "feedback.teacher.flaw": flaw, "policy.steps": steps}
+    overrides = {key: str(value) for key, value in given.items()} | {"report.baselines": "false"}
     with quiet_output(), tempfile.TemporaryDirectory() as folder:
-        resolved = config.from_tree(tree)
+        resolved = config.load(EXAMPLES / EXAMPLE[env_id], overrides)
         warm_up()
         clock = Clock()
         result = build.run(resolved, Path(folder), False, Silent())

@@ -16,7 +16,7 @@ import numpy as np
 
 from accord.durable import hash_file, new_folder, write_json
 from accord.loop import State
-from accord.rewards.fitted import FittedReward
+from accord.rewards.fitted import FittedReward, load
 from accord.rewards.judge import Forecasts
 from accord.tasks.control import ControlTask
 from accord.types import InputError, Policy, Reward
@@ -73,7 +73,7 @@ class Checkpoints:
         if self._policy:
             self.policy.load(self.folder / self._policy)
             self.task.recent.load(self.folder / saved["steps"] / "recent.safetensors")
-        reward = FittedReward.load(self.folder / self._reward) if self._reward else None
+        reward = load(self.folder / self._reward) if self._reward else None
         forecasts = tuple(_forecasts(each) for each in saved["forecasts"])
         small = {name: saved[name] for name in FIELDS}
         return State(**small, reward=reward, candidates=(reward,) if reward else (), forecasts=forecasts)

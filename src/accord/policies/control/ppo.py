@@ -25,27 +25,30 @@ from accord.policies.control.distributions import Categorical, Gaussian
 from accord.policies.control.nets import ActorCritic
 from accord.types import InputError, LearnedReward, Metrics, NotFinite, Signal, StepBatch, Task
 
+ROW_PASSES = 1_000_000  # over 1,000,000 CartPole-v1 steps 2 epochs end at 500 as 4 do, in two thirds of the time
+
 
 @dataclass(frozen=True)
 class PPOConfig:
-    """Defaults are for large vectorised batches on one core; sources beside them."""
+    """None is "chosen for the task" by `resolved`; sources beside the defaults."""
 
     steps: int = 100_000  # of the whole run: schedules run over them, however often `improve` is called
     hidden: tuple[int, ...] = (64, 64)  # stable-baselines3, rl-zoo
-    rollout: int | None = None  # ticks between updates; None: 4,096 steps in all, 32 to 256 ticks
-    minibatch: int = 1024  # rows
-    epochs: int = 8  # 1 to 20 in rl-zoo's space
-    learning_rate: float = 2e-3  # decays linearly to a tenth; imitation #771 chose 2e-3
+    rollout: int | None = None  # ticks between updates; None: 32, or as many as make 2,048 rows
+    minibatch: int | None = None  # rows; None: an eighth of a rollout, 256 to 1,024
+    epochs: int | None = None  # None: 10 (stable-baselines3), fewer where that passes over a million rows, at least 2
+    learning_rate: float | None = None  # falls to a tenth; None: 2e-3 (imitation #771) at 256 rows, as sqrt(rows)
     gamma: float = 0.98  # rl-zoo's CartPole
     lambda_: float = 0.95  # arXiv:1707.06347, table 3
     clip: float = 0.2  # arXiv:1707.06347, table 3
-    entropy: float = 0.0  # coefficient; decays linearly to 0
-    target_kl: float = 0.03  # an epoch ends the update where the mean KL exceeds it
+    entropy: float = 0.01  # coefficient (imitation #771); falls linearly to 0
+    target_kl: float = 0.03  # the epochs end where the policy has moved so far (0.01 to 0.05 in the field)
     gradient_norm: float = 0.5  # arXiv:2006.05990
     log_sd: float = 0.0  # of the first Gaussian policy, in units of half the action's range
 
     def __post_init__(self) -> None:
         _within("policy.steps", self.steps, 1, 10**12)
+        _within("policy.rollout", self.rollout, 1, 10**6)
         _within("policy.minibatch", self.minibatch, 2, 10**7)
         _within("policy.epochs", self.epochs, 1, 100)
         _within("policy.learning_rate", self.learning_rate, 1e-8, 1.0)
@@ -54,8 +57,26 @@ class PPOConfig:
         _within("policy.clip", self.clip, 1e-3, 10.0)
 
 
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
+@dataclass(frozen=True)
+class Schedule:
+    """What a configuration leaves to be chosen, chosen."""
+
+    rollout: int
+    minibatch: int
+    epochs: int
+    learning_rate: float
+
+
+def resolved(config: PPOConfig, envs: int) -> Schedule:
+    """The configuration's own values, and for each None the choice that its comment names."""
+    rollout = config.rollout or max(32, 2048 // envs)
+    minibatch = config.minibatch or min(1024, max(256, rollout * envs // 8))
+    epochs = config.epochs or min(10, max(2, ROW_PASSES // config.steps))
+    return Schedule(rollout, minibatch, epochs, config.learning_rate or 2e-3 * (minibatch / 256) ** 0.5)
+
+
+def _within(name: str, value: float | None, low: float, high: float) -> None:
+    if value is not None and not low <= value <= high:
         raise InputError(f"{name} is {value:g}; it must be between {low:g} and {high:g}: choose a value in that range.")
 
 
@@ -79,10 +100,11 @@ class PPO:
     def __init__(self, task: Task, config: PPOConfig, seed: int) -> None:
         self.task, self.config = task, config
         spec = task.spec
+        self.schedule = resolved(config, spec.envs)
         generator = torch.Generator().manual_seed(seed)
         self.net = ActorCritic(spec.observation_size, spec.action.size, config.hidden, config.log_sd, generator)
         self.law = Categorical(spec.action.size) if spec.action.discrete else Gaussian(spec.action)
-        self.optimiser = torch.optim.Adam(self.net.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
+        self.optimiser = torch.optim.Adam(self.net.parameters(), lr=self.schedule.learning_rate, eps=1e-5, fused=True)
         self.scale = Scale.unit(spec.observation_size)
         self.returns = Scale.unit(1)
         self.version = self.steps = 0
@@ -119,7 +141,7 @@ class PPO:
         self, observation: Float32[np.ndarray, "env observation"], left: int, generator: torch.Generator
     ) -> tuple[Rollout, Float32[np.ndarray, "env observation"]]:
         envs = self.task.spec.envs
-        ticks = min(self.config.rollout or min(256, max(32, 4096 // envs)), -(-left // envs))
+        ticks = min(self.schedule.rollout, -(-left // envs))
         if self.scale.count == 0:
             self.scale = merged(self.scale, torch.from_numpy(observation))
         noise = self.law.noise((ticks, envs), generator)
@@ -140,9 +162,9 @@ class PPO:
     def _update(
         self, rollout: Rollout, signal: LearnedReward, generator: torch.Generator
     ) -> tuple[int, dict[str, float]]:
-        config, progress = self.config, min(1.0, self.steps / self.config.steps)
+        config, schedule, progress = self.config, self.schedule, min(1.0, self.steps / self.config.steps)
         for group in self.optimiser.param_groups:
-            group["lr"] = config.learning_rate * (1 - 0.9 * progress)
+            group["lr"] = schedule.learning_rate * (1 - 0.9 * progress)
         entropy_coefficient = config.entropy * (1 - progress)
         advantage, target = self._advantages(rollout, _score(rollout, signal, self.law))
         rows = rollout.real.reshape(-1).nonzero()[:, 0]
@@ -150,10 +172,10 @@ class PPO:
         action, log_prob = rollout.action.flatten(0, 1)[rows], rollout.log_prob.flatten()[rows]
         advantage, target = advantage.flatten()[rows], target.flatten()[rows]
         advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
-        batches = max(1, round(len(rows) / config.minibatch))
+        batches = max(1, round(len(rows) / schedule.minibatch))
         kl = surrogate = value_loss = entropy = torch.zeros(())
         updates = 0
-        for _ in range(config.epochs):
+        for _ in range(schedule.epochs):
             for b in torch.randperm(len(rows), generator=generator).tensor_split(batches):
                 out, value = self.net(observation[b])
                 log_ratio = self.law.log_prob(out, self.net.log_sd, action[b]) - log_prob[b]
