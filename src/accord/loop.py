@@ -166,7 +166,8 @@ def _fit(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> tuple
     if state.reward is not None:
         new = [answer for answer in cache.answers if state.since < answer.seq <= state.cursor]
         own = evidence.pack_answers(evidence.usable(new, cache.queries), cache.segments, cache.groups)
-        state = replace(state, forecasts=(*state.forecasts, parts.foretell(state.reward, own)))
+        if own.answers:
+            state = replace(state, forecasts=(*state.forecasts, parts.foretell(state.reward, own)))
     candidates = parts.fit(packed, state.candidates, state.round + 1, derive(plan.seed, "fit", state.round))
     chosen, why = parts.select(candidates, packed)
     kept = parts.keep_reward(chosen, state.round)
