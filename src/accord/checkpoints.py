@@ -30,7 +30,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, task: ControlTask, policy: Policy) -> None:
         self.folder, self.task, self.policy = folder, task, policy
-        self._reward = self._policy = ""
+        self._reward = self._policy = self._steps = ""
 
     def keep_reward(self, reward: Reward, round: int) -> str:
         """Writes the reward of a round; returns its hash."""
@@ -42,19 +42,18 @@ class Checkpoints:
         return hash_file(self.folder / self._reward)
 
     def keep_policy(self, round: int) -> str:
-        """Writes the policy of a round and the steps it took last; returns the policy's hash."""
+        """Writes the policy of a round; returns its hash."""
         self._policy = f"policy-{round}"
         with new_folder(self.folder / self._policy) as fresh:
             self.policy.save(fresh)
-        with new_folder(self.folder / f"steps-{round}") as fresh:
-            self.task.recent.save(fresh / "recent.safetensors")
         return hash_file(self.folder / self._policy)
 
     def save(self, state: State) -> None:
-        """Names what was kept; then removes what is named no more."""
+        """Writes the steps taken last, names what was kept, then removes what is named no more."""
+        self._keep_steps()
         small = {name: getattr(state, name) for name in FIELDS}
         forecasts = [{k: v.tolist() for k, v in asdict(each).items()} for each in state.forecasts]
-        named = {"reward": self._reward, "policy": self._policy, "steps": self._policy.replace("policy", "steps")}
+        named = {"reward": self._reward, "policy": self._policy, "steps": self._steps}
         counted = {"taken": dict(self.task.steps()), "tick": self.task.tick}
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / STATE, {**small, **named, **counted, "forecasts": forecasts})
@@ -62,17 +61,25 @@ class Checkpoints:
             if path.is_dir() and path.name not in named.values():
                 shutil.rmtree(path)
 
+    def _keep_steps(self) -> None:
+        """Once for every time that steps were taken: the first, random ones are there before there is a policy."""
+        name = f"steps-{self.task.tick}"
+        if name != self._steps:
+            with new_folder(self.folder / name) as fresh:
+                self.task.recent.save(fresh / "recent.safetensors")
+            self._steps = name
+
     def restore(self) -> State:
         """The state last saved, with the task and the policy put back to it; a fresh one where none was saved."""
         path = self.folder / STATE
         if not path.is_file():
             return State()
         saved: dict[str, Any] = json.loads(path.read_text())
-        self._reward, self._policy = saved["reward"], saved["policy"]
+        self._reward, self._policy, self._steps = saved["reward"], saved["policy"], saved["steps"]
         self.task.resume(saved["taken"], saved["tick"])
         if self._policy:
             self.policy.load(self.folder / self._policy)
-            self.task.recent.load(self.folder / saved["steps"] / "recent.safetensors")
+        self.task.recent.load(self.folder / self._steps / "recent.safetensors")
         reward = load(self.folder / self._reward) if self._reward else None
         forecasts = tuple(_forecasts(each) for each in saved["forecasts"])
         small = {name: saved[name] for name in FIELDS}
