@@ -23,7 +23,17 @@ from accord.rewards.judge import Forecasts, forecast
 from accord.sinks import open_sinks
 from accord.tasks.collect import collect, evaluate, explore, random_actions
 from accord.tasks.control import ControlTask
-from accord.types import Collected, Evidence, InputError, LearnedReward, Query, Reward, segment_id
+from accord.types import (
+    Collected,
+    Evidence,
+    InputError,
+    LearnedReward,
+    Query,
+    Reward,
+    Segment,
+    Steps,
+    segment_id,
+)
 
 POOL = 8  # segments cut for each label due: enough to choose from, few enough to score in milliseconds
 POOL_LEAST = 200
@@ -68,7 +78,6 @@ class Made:
         self.annotator = Teacher(store, feedback.teacher, runtime.derive(seed, "teacher"))
         self.plan = self._plan()
         self.checkpoints = checkpoints.Checkpoints(out / records.CHECKPOINTS, self.task, self.policy)
-        self.discrete, self.terminates = self.task.spec.action.discrete, self.task.spec.terminates
 
     def _plan(self) -> loop.Plan:
         feedback, policy = self.settings.feedback, self.settings.policy
@@ -76,7 +85,7 @@ class Made:
         explored = self._explore_ticks() * self.task.spec.envs
         if policy.steps <= explored:
             raise InputError(
-                f"policy.steps is {policy.steps}; the first segments alone take {explored}: raise it or lower task.envs."
+                f"policy.steps is {policy.steps}; the first segments take {explored}: raise it or lower task.envs."
             )
         steps = np.linspace(explored, policy.steps, rounds + 1)[1:].round().astype(int)
         return loop.Plan(
@@ -122,24 +131,26 @@ class Made:
         segments = [made.segment for made in pool]
         values = reward.value(segments) if isinstance(reward, FittedReward) else np.zeros((0, len(pool)))
         ids = tuple(segment_id(segment) for segment in segments)
-        recency = np.array([made.provenance.episode for made in pool])
-        candidates = Candidates(ids, values, np.zeros_like(recency))
+        features = np.stack([_mean_step(segment) for segment in segments])
+        candidates = Candidates(ids, values, np.zeros(len(ids), int), features)
         return compose(candidates, due, self.settings.feedback.queries, np.random.default_rng(seed), round)
 
-    def fit(self, evidence: Evidence, before: Sequence[Reward], version: int, seed: int) -> list[Reward]:
+    def fit(
+        self, evidence: Evidence, before: Sequence[Reward], version: int, seed: int
+    ) -> tuple[list[Reward], dict[str, object]]:
         """One reward of the configured kind, warm from the round before."""
         warm = before[0] if before and isinstance(before[0], FittedReward) else None
-        return [
-            fit(
-                evidence,
-                self.settings.reward,
-                discrete=self.discrete,
-                terminates=self.terminates,
-                seed=seed,
-                warm=warm,
-                version=version,
-            )
-        ]
+        spec = self.task.spec
+        fitted = fit(
+            evidence,
+            self.settings.reward,
+            discrete=spec.action.discrete,
+            terminates=spec.terminates,
+            seed=seed,
+            warm=warm,
+            version=version,
+        )
+        return [fitted], measure.fit_record(fitted)
 
     def judge(self, state: loop.State) -> dict[str, object]:
         """The round's figures for the record."""
@@ -184,6 +195,13 @@ class Made:
         return found
 
 
+def _mean_step(segment: Segment) -> np.ndarray:
+    """A segment as one row: the mean of its observations and actions."""
+    if not isinstance(segment, Steps):
+        raise InputError(f"control asks about steps, and this is a {type(segment).__name__}.")
+    return np.concatenate([segment.observation, segment.action], axis=1)[segment.valid].mean(0, dtype=np.float64)
+
+
 def foretell(reward: Reward, own: Evidence) -> Forecasts:
     """What the reward says of answers it has not seen."""
     if not isinstance(reward, FittedReward):
@@ -191,7 +209,6 @@ def foretell(reward: Reward, own: Evidence) -> Forecasts:
     return forecast(reward.value(own.segments), own)
 
 
-def select_only(candidates: Sequence[Reward], held: Evidence) -> tuple[Reward, dict[str, object]]:
+def select_only(candidates: Sequence[Reward]) -> tuple[Reward, dict[str, object]]:
     """The one candidate there is."""
-    only = candidates[0]
-    return only, measure.fit_record(only) if isinstance(only, FittedReward) else {}
+    return candidates[0], {"candidates": len(candidates)}

@@ -2,13 +2,13 @@
 
 Floor 4. Knows Protocols only; `build.py` chooses what stands behind them. Every stage is a function of the state
 before it, the run's seed and the store, so a killed run goes on from its last checkpoint and ends as it would have.
-Checkpoints follow the stages that cost something (wait, fit, improve); the others are done again, with one outcome.
+Checkpoints follow the stages that cost something (wait, select, improve); the others are done again, with one outcome.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -40,9 +40,9 @@ POLL_SECONDS = 0.5  # between looks at the store while a person answers
 
 
 class Select(Protocol):
-    """Chooses among rewards fitted to the same answers; says why."""
+    """Chooses among rewards fitted to the same answers; says why, as the record will."""
 
-    def __call__(self, candidates: Sequence[Reward], held: Evidence) -> tuple[Reward, dict[str, object]]: ...
+    def __call__(self, candidates: Sequence[Reward]) -> tuple[Reward, dict[str, object]]: ...
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ class Parts:
     annotator: Annotator
     collect: Callable[[int, int], list[Collected]]
     ask: Callable[[list[Collected], Reward | None, int, int, int], list[Query]]
-    fit: Callable[[Evidence, Sequence[Reward], int, int], Sequence[Reward]]
+    fit: Callable[[Evidence, Sequence[Reward], int, int], tuple[Sequence[Reward], dict[str, object]]]
     select: Select
     foretell: Callable[[Reward, Evidence], Forecasts]
-    judge: Callable[[State], dict[str, object]]
+    judge: Callable[[State], Mapping[str, object]]
     keep_reward: Callable[[Reward, int], str]  # durably; returns the hash of what was kept
     keep_policy: Callable[[int], str]
     save: Callable[[State], None]
@@ -96,6 +96,10 @@ class State:
     pool: tuple[Collected, ...] = ()  # of this round; never saved: collecting again gives the same
 
 
+Outcome = tuple[State, Mapping[str, object]]  # the state after a stage, and what the log says of it
+Stage = Callable[[Parts, Plan, State, evidence.Cache], Outcome]
+
+
 def run(parts: Parts, plan: Plan, state: State, records: Run, progress: Progress) -> State:
     """Goes from `state` to the end of the last round."""
     cache = evidence.Cache()
@@ -109,12 +113,12 @@ def run(parts: Parts, plan: Plan, state: State, records: Run, progress: Progress
         records.record(name, round, seconds=seconds, **record)
         progress.advance(learning_steps(parts.task), plan.steps[-1])
         progress.note(labels=state.labels, labels_total=plan.labels[-1], **_shown(record))
-        if name in ("wait", "fit", "improve"):
+        if name in ("wait", "select", "improve"):
             parts.save(state)
     return state
 
 
-def _collect(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> tuple[State, dict[str, object]]:
+def _collect(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> Outcome:
     """Segments from the steps taken last; the first round takes random steps."""
     pool = parts.collect(state.round, derive(plan.seed, "collect", state.round))
     if len(pool) < 2:
@@ -126,7 +130,7 @@ def _collect(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> t
     return replace(state, stage="ask", pool=tuple(pool)), record
 
 
-def _ask(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> tuple[State, dict[str, object]]:
+def _ask(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> Outcome:
     """Puts this round's queries into the store: as many as labels are due."""
     due = max(0, plan.labels[state.round] - state.labels)
     seed = derive(plan.seed, "ask", state.round)
@@ -140,7 +144,7 @@ def _ask(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> tuple
     return replace(state, stage="wait", pool=()), {"asked": len(queries), "acquisition": counts}
 
 
-def _wait(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> tuple[State, dict[str, object]]:
+def _wait(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> Outcome:
     """Until every query of the round is answered. The cursor fixes which answers this round learns from."""
     until = time.monotonic() + plan.patience_seconds
     parts.annotator.work()
@@ -155,7 +159,7 @@ def _wait(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> tupl
     return replace(state, stage="fit", since=state.cursor, cursor=cursor, labels=labels), record
 
 
-def _fit(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> tuple[State, dict[str, object]]:
+def _fit(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> Outcome:
     """Fits every candidate to all answers up to the cursor, warm from what it was."""
     packed = evidence.pack(parts.store, upto=state.cursor, cache=cache)
     if packed.answers == 0:
@@ -168,15 +172,20 @@ def _fit(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> tuple
         own = evidence.pack_answers(evidence.usable(new, cache.queries), cache.segments, cache.groups)
         if own.answers:
             state = replace(state, forecasts=(*state.forecasts, parts.foretell(state.reward, own)))
-    candidates = parts.fit(packed, state.candidates, state.round + 1, derive(plan.seed, "fit", state.round))
-    chosen, why = parts.select(candidates, packed)
+    candidates, record = parts.fit(packed, state.candidates, state.round + 1, derive(plan.seed, "fit", state.round))
+    return replace(state, stage="select", candidates=tuple(candidates)), record
+
+
+def _select(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> Outcome:
+    """Takes one of the candidates, keeps it, and writes down which answers made it."""
+    chosen, why = parts.select(state.candidates)
     kept = parts.keep_reward(chosen, state.round)
     answers_hash = hash_answers(answer for answer in cache.answers if answer.seq <= state.cursor)
-    state = replace(state, stage="improve", reward=chosen, reward_hash=kept, candidates=tuple(candidates))
+    state = replace(state, stage="improve", reward=chosen, reward_hash=kept)
     return state, {**why, "answers_hash": answers_hash, "reward_hash": kept}
 
 
-def _improve(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> tuple[State, dict[str, object]]:
+def _improve(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> Outcome:
     """The policy learns against the frozen reward for its share of the steps."""
     if state.reward is None:
         raise InputError("this checkpoint has no reward: start the run anew with another --out.")
@@ -189,18 +198,18 @@ def _improve(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> t
     return replace(state, stage="judge"), {**record, "policy_hash": kept, "reward_hash": state.reward_hash}
 
 
-def _judge(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> tuple[State, dict[str, object]]:
+def _judge(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> Outcome:
     """Measures the round on what nothing was chosen by: uniform queries, asked before the reward knew the answers."""
-    record = parts.judge(state)
-    record |= {"labels": state.labels, "env_steps": learning_steps(parts.task)}
-    return replace(state, stage="collect", round=state.round + 1), record
+    spent = {"labels": state.labels, "env_steps": learning_steps(parts.task)}
+    return replace(state, stage="collect", round=state.round + 1), {**parts.judge(state), **spent}
 
 
-STAGES = {
+STAGES: dict[str, Stage] = {
     "collect": _collect,
     "ask": _ask,
     "wait": _wait,
     "fit": _fit,
+    "select": _select,
     "improve": _improve,
     "judge": _judge,
 }
@@ -215,7 +224,7 @@ def _ids(pool: Sequence[Collected]) -> list[SegmentId]:
     return [segment_id(made.segment) for made in pool]
 
 
-def _shown(record: dict[str, object]) -> dict[str, float]:
+def _shown(record: Mapping[str, object]) -> dict[str, float]:
     value = record.get("true_return")
     return {"true_return": float(value)} if isinstance(value, int | float) and np.isfinite(value) else {}
 

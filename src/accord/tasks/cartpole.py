@@ -6,7 +6,7 @@ there; here the reward has to be learned. The bounds are CartPole-v1's: |x| <= 2
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
@@ -19,7 +19,7 @@ HORIZON = 500
 class FixedCartPole(CartPoleEnv):
     """One copy; Gymnasium's TimeLimit ends it."""
 
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: int | np.ndarray) -> tuple[np.ndarray, float, bool, Literal[False], dict[str, Any]]:
         """One step of CartPole-v1's physics, inside the bounds or not."""
         self.steps_beyond_terminated = None  # else CartPole-v1 warns that the episode is over
         observation, _, outside, _, info = super().step(action)
@@ -40,7 +40,7 @@ class FixedCartPoleVector(CartPoleVectorEnv):
         observation, _, outside, truncated, _ = super().step(action)
         reward = (~outside).astype(np.float32)
         info: dict[str, Any] = {}
-        if truncated.any():
+        if truncated.any() and self.state is not None:
             info["final_obs"] = observation.copy()
             self.state[:, truncated] = self.np_random.uniform(self.low, self.high, size=(4, int(truncated.sum())))
             self.steps[truncated] = 0

@@ -79,11 +79,11 @@ def random_actions(task: ControlTask, rng: np.random.Generator) -> Act:
     """Uniformly random actions; where Box actions have no bounds, standard normal ones."""
     spec, envs = task.spec.action, task.spec.envs
     if spec.discrete:
-        return lambda _: rng.integers(spec.size, size=envs)
+        return lambda observation: rng.integers(spec.size, size=envs)
     bounded = np.isfinite(spec.low) & np.isfinite(spec.high)
     low, width = np.where(bounded, spec.low, 0.0), np.where(bounded, spec.high - spec.low, 0.0)
 
-    def act(_: Float32[np.ndarray, "env observation"]) -> np.ndarray:
+    def act(observation: Float32[np.ndarray, "env observation"]) -> np.ndarray:
         uniform = low + width * rng.random((envs, spec.size))
         return np.where(bounded, uniform, rng.standard_normal((envs, spec.size))).astype(np.float32)
 

@@ -35,16 +35,12 @@ class ControlConfig:
     id: str = "accord/FixedCartPole-v0"
     envs: int | None = None  # copies stepped together; None: 256 where vectorised, else 16
     horizon: int | None = None  # steps after which an episode is cut; None: as registered
-    cut: int | None = (
-        None  # steps after which training cuts an episode and bootstraps (Pardo et al., arXiv:1712.00378)
-    )
+    cut: int | None = None  # steps after which training cuts an episode and bootstraps (Pardo et al., arXiv:1712.00378)
     terminates: bool | None = None  # whether an episode can end before its horizon; None: as known, else yes
 
     def __post_init__(self) -> None:
         if self.envs is not None and not 1 <= self.envs <= 65_536:
-            raise InputError(
-                f"task.envs is {self.envs}; it must be between 1 and 65,536: leave it out."
-            )
+            raise InputError(f"task.envs is {self.envs}; it must be between 1 and 65,536: leave it out.")
         for name, steps in (("horizon", self.horizon), ("cut", self.cut)):
             if steps is not None and steps < 2:
                 raise InputError(f"task.{name} is {steps}; an episode needs at least 2 steps: give 2 or more.")
@@ -169,9 +165,7 @@ def _make(config: ControlConfig, cut: int | None = None) -> gymnasium.Env:
     try:
         return gymnasium.make(config.id, max_episode_steps=cut or config.horizon, disable_env_checker=True)
     except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
-        raise InputError(
-            f"{config.id} needs a package that is missing ({error}): install it and run again."
-        ) from error
+        raise InputError(f"{config.id} needs a package that is missing ({error}): install it and run again.") from error
 
 
 def _make_vector(config: ControlConfig, steps: int, envs: int) -> VectorEnv:
@@ -198,9 +192,7 @@ def _action(env: gymnasium.Env, id: str) -> ActionSpec:
     space = env.action_space
     if isinstance(space, spaces.Discrete):
         if space.start != 0:
-            raise InputError(
-                f"The actions of {id} start at {space.start}; only those from 0 are understood: wrap it."
-            )
+            raise InputError(f"The actions of {id} start at {space.start}; only those from 0 are understood: wrap it.")
         return ActionSpec(discrete=True, size=int(space.n))
     if isinstance(space, spaces.Box) and len(space.shape) == 1:
         return ActionSpec(False, space.shape[0], space.low.astype(np.float32), space.high.astype(np.float32))
@@ -218,6 +210,4 @@ def _check_observation(space: spaces.Space, id: str) -> None:
         elif not isinstance(leaf, spaces.Box):
             raise InputError(f"{id} has {leaf} in its observations; Box, and Dict or Tuple of Box, are understood.")
         elif len(leaf.shape) > 1:
-            raise InputError(
-                f"{id} has observations of shape {leaf.shape}; only rows are understood: flatten them."
-            )
+            raise InputError(f"{id} has observations of shape {leaf.shape}; only rows are understood: flatten them.")

@@ -36,7 +36,7 @@ class Recent:
     def __init__(self, envs: int) -> None:
         self._rows: deque[tuple[np.ndarray, ...]] = deque(maxlen=max(1, WINDOW_STEPS // envs))
         self._tick = 0
-        self._observation: np.ndarray | None = None
+        self._observation = np.zeros((envs, 0), np.float32)  # until `begin`
         self._begun = np.zeros(envs, np.int64)
 
     def begin(self, observation: Float32[np.ndarray, "env observation"]) -> None:

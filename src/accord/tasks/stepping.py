@@ -126,9 +126,10 @@ class Declared:
 
     def step(self, action: np.ndarray) -> Stepped:
         """One step of each copy."""
-        observation, final, *rest = self._stepper.step(action)
+        observation, final, reward, terminated, truncated, real = self._stepper.step(action)
         clipped = self._clipped(observation)
-        return clipped, clipped if final is observation else self._clipped(final), *rest
+        final = clipped if final is observation else self._clipped(final)
+        return clipped, final, reward, terminated, truncated, real
 
     def _clipped(self, observation: Float32[np.ndarray, "env observation"]) -> Float32[np.ndarray, "env observation"]:
         return np.clip(observation, self._low, self._high) if self._bounded else observation

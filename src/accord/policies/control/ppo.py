@@ -173,7 +173,7 @@ class PPO:
         advantage, target = advantage.flatten()[rows], target.flatten()[rows]
         advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
         batches = max(1, round(len(rows) / schedule.minibatch))
-        kl = surrogate = value_loss = entropy = torch.zeros(())
+        kl = surrogate = value_loss = entropy = out = log_ratio = torch.zeros(1)
         updates = 0
         for _ in range(schedule.epochs):
             for b in torch.randperm(len(rows), generator=generator).tensor_split(batches):
