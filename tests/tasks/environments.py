@@ -1,0 +1,141 @@
+"""Tiny environments whose answers are known by heart, registered as accord-test/NAME-v0."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from accord.tasks.cartpole import FixedCartPole
+
+ROW = spaces.Box(-1.0, 1.0, (2,), np.float32)
+Out = tuple[Any, float, bool, bool, dict[str, Any]]
+
+
+class Ladder(gymnasium.Env):
+    """Counts its own steps in a nested observation; ends by itself after 3 to 9 steps. Reward: the step's number."""
+
+    observation_space = spaces.Dict(
+        {
+            "count": spaces.Box(0.0, 100.0, (1,), np.float64),
+            "pair": spaces.Tuple((spaces.Box(-9, 9, (1,), np.int64), spaces.Box(-1.0, 1.0, (), np.float32))),
+        }
+    )
+    action_space = spaces.Discrete(3)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.count, self.length = 0, int(self.np_random.integers(3, 10))
+        self.last = 0
+        return self._seen(), {}
+
+    def step(self, action: int) -> Out:
+        self.count, self.last = self.count + 1, int(action)
+        return self._seen(), float(self.count), self.count >= self.length, False, {}
+
+    def _seen(self) -> dict[str, Any]:
+        pair = (np.array([self.last]), np.array(0.5, np.float32))
+        return {"count": np.array([self.count], np.float64), "pair": pair}
+
+
+class Leave(gymnasium.Env):
+    """Action 1 ends the episode, action 0 goes on. Nothing to see, and the reward is 0."""
+
+    observation_space = ROW
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: int) -> Out:
+        return np.zeros(2, np.float32), 0.0, action == 1, False, {}
+
+
+class Identity(gymnasium.Env):
+    """Reward 1 for the action that the observation names; a new observation every step; never ends by itself."""
+
+    observation_space = ROW
+    action_space: spaces.Space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return self._draw(), {}
+
+    def step(self, action: Any) -> Out:
+        reward = self.worth(action)
+        return self._draw(), reward, False, False, {}
+
+    def worth(self, action: Any) -> float:
+        return float(int(action) == int(self.seen[0] > 0))
+
+    def _draw(self) -> np.ndarray:
+        self.seen = self.np_random.uniform(-1, 1, 2).astype(np.float32)
+        return self.seen
+
+
+class Follow(Identity):
+    """The same with numbers: reward -(a - 2 s)^2 for an action between -4 and 4 and the observation's first number."""
+
+    action_space = spaces.Box(-4.0, 4.0, (1,), np.float32)
+
+    def worth(self, action: Any) -> float:
+        return -float((action[0] - 2 * self.seen[0]) ** 2)
+
+
+class Broken(Identity):
+    """Returns a NaN at the fourth step, in the observation or in the reward."""
+
+    def __init__(self, where: str = "observation") -> None:
+        self.where, self.count = where, 0
+
+    def step(self, action: int) -> Out:
+        self.count += 1
+        observation, reward, *rest = super().step(action)
+        if self.count == 4:
+            bad = float("nan")
+            return (observation * bad, reward, *rest) if self.where == "observation" else (observation, bad, *rest)
+        return observation, reward, *rest
+
+
+class Wild(Identity):
+    """Its observations leave the range that it declares."""
+
+    def _draw(self) -> np.ndarray:
+        self.seen = np.array([7.0, -7.0], np.float32)
+        return self.seen
+
+
+class Strange(Identity):
+    """Spaces that are not understood."""
+
+    SPACES = {  # noqa: RUF012
+        "multidiscrete": (ROW, spaces.MultiDiscrete([2, 3])),
+        "shifted": (ROW, spaces.Discrete(2, start=1)),
+        "table": (ROW, spaces.Box(0.0, 1.0, (2, 2))),
+        "image": (spaces.Box(0, 255, (8, 8, 3), np.uint8), spaces.Discrete(2)),
+        "discrete": (spaces.Dict({"a": spaces.Discrete(3)}), spaces.Discrete(2)),
+    }
+
+    def __init__(self, kind: str) -> None:
+        self.observation_space, self.action_space = self.SPACES[kind]
+
+
+def register(name: str, entry: type[gymnasium.Env], limit: int | None = 20, **options: object) -> str:
+    id = f"accord-test/{name}-v0"
+    if id not in gymnasium.registry:
+        gymnasium.register(id=id, entry_point=entry, max_episode_steps=limit, kwargs=options)
+    return id
+
+
+LADDER = register("Ladder", Ladder)
+LEAVE = register("Leave", Leave, 10)
+IDENTITY = register("Identity", Identity, 10)
+FOLLOW = register("Follow", Follow, 10)
+WILD = register("Wild", Wild)
+ENDLESS = register("Endless", Identity, None)
+LOOPED = register("LoopedCartPole", FixedCartPole, 500)  # without its vectorised form
+BROKEN = {where: register(f"Broken{where}", Broken, where=where) for where in ("observation", "reward")}
+STRANGE = {kind: register(f"Strange{kind}", Strange, kind=kind) for kind in Strange.SPACES}
