@@ -76,7 +76,7 @@ def _padded(rows: np.ndarray, length: int) -> np.ndarray:
 
 
 def random_actions(task: ControlTask, rng: np.random.Generator) -> Act:
-    """Uniformly random actions; where Box actions have no bounds, standard normal ones."""
+    """Uniformly random actions; where Box actions lack a bound, standard normal ones, kept within the other."""
     spec, envs = task.spec.action, task.spec.envs
     if spec.discrete:
         return lambda observation: rng.integers(spec.size, size=envs)
@@ -85,7 +85,8 @@ def random_actions(task: ControlTask, rng: np.random.Generator) -> Act:
 
     def act(observation: Float32[np.ndarray, "env observation"]) -> np.ndarray:
         uniform = low + width * rng.random((envs, spec.size))
-        return np.where(bounded, uniform, rng.standard_normal((envs, spec.size))).astype(np.float32)
+        normal = np.clip(rng.standard_normal((envs, spec.size)), spec.low, spec.high)
+        return np.where(bounded, uniform, normal).astype(np.float32)
 
     return act
 

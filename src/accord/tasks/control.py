@@ -131,7 +131,7 @@ class Truth:
         """The rewards of steps by serial number; those must be among the steps since `start`."""
         first = int(serial.min()) // self._envs
         last = int(serial.max()) // self._envs + 1
-        if self._rows is None or first < self._start:
+        if self._rows is None or first < self._start or last > self._start + len(self._rows):
             raise InputError(f"The truth of tick {first} is not kept: begin the ledger before the step is taken.")
         rows = np.stack(self._rows[first - self._start : last - self._start]).astype(np.float32)
         return rows.reshape(-1)[serial - first * self._envs]

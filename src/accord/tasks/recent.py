@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int
 from safetensors.numpy import load_file, save_file
 
+from accord.types import InputError
+
 WINDOW_STEPS = 50_000  # steps kept; at 20 numbers a step 4 MB
 
 
@@ -66,6 +68,8 @@ class Recent:
 
     def window(self, actions: int | None) -> Window:
         """The kept steps as arrays; Discrete actions become one-hot of `actions` places."""
+        if not self._rows:
+            raise InputError("No step was taken yet, so there is nothing to cut segments from: explore first.")
         columns = [np.stack(column) for column in zip(*self._rows, strict=True)]
         if actions is not None:
             columns[1] = np.eye(actions, dtype=np.float32)[columns[1]]
