@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +23,7 @@ def parameters(members: int, sizes: list[int], generator: torch.Generator) -> tu
     def leaf(*shape: int) -> torch.Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
 
-    pairs = list(zip(sizes[:-1], sizes[1:], strict=True))
+    pairs = list(pairwise(sizes))
     return [leaf(members, n, m) for n, m in pairs], [leaf(members, 1, m) for _, m in pairs]
 
 
