@@ -61,8 +61,8 @@ class Gaussian:
         bounded = np.isfinite(action.low) & np.isfinite(action.high)
         self.size = action.size
         self.low, self.high = torch.from_numpy(action.low), torch.from_numpy(action.high)
-        self.middle = torch.from_numpy(np.where(bounded, (action.low + action.high) / 2, 0).astype(np.float32))
-        self.half = torch.from_numpy(np.where(bounded, (action.high - action.low) / 2, 1).astype(np.float32))
+        low, high = np.where(bounded, action.low, np.float32(-1)), np.where(bounded, action.high, np.float32(1))
+        self.middle, self.half = torch.from_numpy((low + high) / 2), torch.from_numpy((high - low) / 2)
 
     def noise(self, shape: tuple[int, ...], generator: torch.Generator) -> Float[Tensor, "*shape action"]:
         """Standard normal numbers."""

@@ -27,6 +27,8 @@ from accord.types import InputError, LearnedReward, Metrics, NotFinite, Signal, 
 
 ROW_PASSES = 1_000_000  # over 1,000,000 CartPole-v1 steps 2 epochs end at 500 as 4 do, in two thirds of the time
 
+LEAST_ROWS = 64  # of a rollout, though the budget has less left: one row has no spread to normalise advantages by
+
 
 @dataclass(frozen=True)
 class PPOConfig:
@@ -141,7 +143,7 @@ class PPO:
         self, observation: Float32[np.ndarray, "env observation"], left: int, generator: torch.Generator
     ) -> tuple[Rollout, Float32[np.ndarray, "env observation"]]:
         envs = self.task.spec.envs
-        ticks = min(self.schedule.rollout, -(-left // envs))
+        ticks = min(self.schedule.rollout, -(-max(left, LEAST_ROWS) // envs))
         if self.scale.count == 0:
             self.scale = merged(self.scale, torch.from_numpy(observation))
         noise = self.law.noise((ticks, envs), generator)
