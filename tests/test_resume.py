@@ -1,0 +1,115 @@
+"""Invariance: a run that was stopped anywhere and resumed ends as the one that was never stopped, apart from times."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from accord import build, config, lineage, loop, records
+from accord.progress import Silent
+
+TREE = {
+    "task": {"envs": 16, "horizon": 60},
+    "feedback": {"labels": 9, "rounds": 2, "segment": 10, "teacher": {"flaw": "noisy"}},
+    "reward": {"members": 2, "epochs": 3, "width": 8},
+    "policy": {"steps": 2000, "hidden": [8], "epochs": 2},
+    "report": {"episodes": 4, "baselines": False},
+}
+TIMES = ("time", "seconds", "reward_hash")  # the reward's folder tells how long its fit took, so its hash does too
+
+
+def settings() -> config.RunConfig:
+    return config.from_tree(TREE)
+
+
+def outcome(folder: Path) -> dict[str, object]:
+    """All that a run leaves behind, apart from times: result, records, weights of the policy and the reward."""
+    result = json.loads((folder / records.RESULT).read_text())
+    result.pop("seconds")
+    lines = {
+        (r["round"], r["stage"]): {k: v for k, v in r.items() if k not in TIMES} for r in records.read_records(folder)
+    }
+    weights = {
+        f"{part}/{name}": array.tobytes()
+        for part in (records.POLICY, records.REWARD)
+        for name, array in load_file(folder / part / f"{part}.safetensors").items()
+    }
+    return {"result": result, "records": lines, "weights": weights}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """The run that was never stopped."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    build.run(settings(), folder)
+    return outcome(folder)
+
+
+class Stopped(Exception):
+    """Stands for any end of the process that leaves no time to tidy up."""
+
+
+class StopAt(Silent):
+    """Stops when a stage of a round begins, or after it was recorded and before it is saved."""
+
+    def __init__(self, round: int, name: str, recorded: bool) -> None:
+        self.wanted, self.recorded = (round, name), recorded
+        self.now = (-1, "")
+
+    def stage(self, name: str, round: int, rounds: int) -> None:
+        self.now = round, name
+        if self.now == self.wanted and not self.recorded:
+            raise Stopped
+
+    def advance(self, steps: int, total: int) -> None:
+        if self.now == self.wanted and self.recorded:
+            raise Stopped
+
+
+@pytest.mark.slow
+def test_invariance_stopped_at_every_stage_twice_it_ends_the_same(whole: dict[str, object], tmp_path: Path):
+    """One run, stopped as each stage begins and as it ends: whatever a checkpoint forgets shows at the end."""
+    folder = tmp_path / "run"
+    for round in range(TREE["feedback"]["rounds"]):
+        for name in loop.STAGES:
+            for recorded in (False, True):
+                with pytest.raises(Stopped):
+                    build.run(settings(), folder, resume=True, progress=StopAt(round, name, recorded))
+    build.run(settings(), folder, resume=True)
+    assert outcome(folder) == whole
+    assert all(link.holds for link in lineage.verify(folder))
+
+
+def killed(folder: Path, after: float) -> bool:
+    """Whether a run in a process of its own was still going when SIGKILL came, so many seconds after its start."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["accord.build"])
+    process = context.Process(target=build.run, args=(settings(), folder, folder.exists()))
+    process.start()
+    process.join(after)
+    alive = process.is_alive()
+    process.kill()
+    process.join()
+    return alive
+
+
+@pytest.mark.slow
+def test_invariance_killed_three_times_it_ends_the_same(whole: dict[str, object], tmp_path: Path):
+    folder = tmp_path / "run"
+    hits = [killed(folder, after) for after in np.random.default_rng(0).uniform(0.1, 0.6, 3)]
+    build.run(settings(), folder, resume=True)
+    assert any(hits)
+    assert outcome(folder) == whole
+
+
+def test_invariance_a_finished_run_is_not_done_again(tmp_path: Path):
+    first = build.run(settings(), tmp_path / "run")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert build.run(settings(), tmp_path / "run", resume=True).true_return == first.true_return
+    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert after == before
