@@ -22,6 +22,12 @@ def cuts(levels: int, *log_gaps: float) -> torch.Tensor:
     return lk.symmetric_cuts(t(*log_gaps), levels).unsqueeze(0)
 
 
+def test_invariance_two_levels_without_cuts_are_the_cut_at_zero():
+    sides = t(1.3), t(0.2), torch.tensor([0])
+    without, with_ = (lk.compare(*sides, edges, t(2.0), t(-0.3)) for edges in (None, cuts(2)))
+    assert float(without) == pytest.approx(float(with_))
+
+
 def compare(a: float, b: float, level: int, edges: torch.Tensor, slope: float = 1.0, side: float = 0.0) -> float:
     return float(lk.compare(t(a), t(b), torch.tensor([level]), edges, t(slope), t(side))[0])
 

@@ -76,17 +76,18 @@ def compare(
     first: Float[Tensor, "*batch"],
     second: Float[Tensor, "*batch"],
     level: Int[Tensor, "*batch"],
-    cuts: Float[Tensor, "*batch cut"],
+    cuts: Float[Tensor, "*batch cut"] | None,
     slope: Float[Tensor, "*batch"],
     side: Float[Tensor, "*batch"],
 ) -> Float[Tensor, "*batch"]:
     """`CL(slope * (G_first - G_second) + side)`: level 0 is "the second is far better".
 
-    Symmetric `cuts` give Bradley-Terry for two levels, Rao-Kupper for three (`cut = log theta`), strength for seven.
+    Two levels are Bradley-Terry and need no `cuts` (they are 0). Symmetric cuts give Rao-Kupper for three levels
+    (`cut = log theta`) and strength of preference for seven.
     """
     logit = slope * (first - second) + side
-    if cuts.shape[-1] == 1:  # Bradley-Terry, the common case, in a third of the operations
-        return F.logsigmoid((logit - cuts.squeeze(-1)) * (2 * level - 1))
+    if cuts is None:  # Bradley-Terry, the common case, in a third of the operations
+        return F.logsigmoid(logit * (2 * level - 1))
     return log_cumulative_link(logit, level, cuts)
 
 

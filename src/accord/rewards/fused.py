@@ -87,11 +87,12 @@ class Fused:
         return self.space[name][:size].view(shape)
 
     def _working_copies(self, flat: Float[Tensor, "member parameter"]) -> None:
-        self.layers = self.net.weights(flat)
-        self.low = [(matrix.to(self.dtype), bias.to(self.dtype)) for matrix, bias in self.layers[:-1]]
+        """Matrix and bias of each hidden layer; the first as one, as wide as its rows."""
+        self.head = self.net.weights(flat)[-1]
+        self.low = self.net.weights(flat.to(self.dtype))[:-1]
         if self.low:
-            first = torch.cat(self.low[0], 1)
-            self.low[0] = (F.pad(first, (0, 0, 0, self.x.shape[2] - first.shape[1])), self.low[0][1])
+            whole = torch.cat(self.low[0], 1)
+            self.low[0] = (F.pad(whole, (0, 0, 0, self.x.shape[2] - whole.shape[1])), self.low[0][1])
 
     def totals(
         self, flat: Float[Tensor, "member parameter"], index: Int[Tensor, "member segment"]
@@ -112,7 +113,7 @@ class Fused:
         last = self.hidden[-1].view(members, segments, time, -1)
         if self.mask is not None:
             last.mul_(self.mask[index])
-        matrix, bias = self.layers[-1]
+        matrix, bias = self.head
         self.pooled = last.sum(2, dtype=torch.float32)[..., : len(matrix[0])]
         return torch.baddbmm(bias * self.lengths[index].unsqueeze(-1), self.pooled, matrix).squeeze(-1)
 
@@ -131,15 +132,15 @@ class Fused:
         return torch.cat(found, 1)
 
     def _d_hidden(self, depth: int, column: Float[Tensor, "member segment 1"], above: Tensor | None) -> Tensor:
-        """Gradient of the rows of one hidden layer, 0 where a unit is closed."""
+        """Gradient of the rows of one hidden layer, 0 where a unit is closed. Overwrites the layer itself."""
         opened = self.hidden[depth]
         into = self._room(f"d{depth % 2}", *opened.shape)
         if above is not None:
             torch.bmm(above, self.low[depth][0].transpose(1, 2), out=into)
             return _close(into, opened, into)
-        by_segment = (column * self.layers[-1][0].transpose(1, 2)).to(self.dtype).unsqueeze(2)
+        by_segment = (column * self.head[0].transpose(1, 2)).to(self.dtype).unsqueeze(2)
         shape = (*column.shape[:2], self.x.shape[1], self.net.width)
-        _close(by_segment.expand(shape), opened.view(shape), into.view(shape))
+        _close(by_segment, opened.view(shape), into.view(shape))
         return into
 
 
@@ -152,5 +153,12 @@ def _relu_(x: Tensor) -> Tensor:
 
 
 def _close(d_out: Tensor, out: Tensor, into: Tensor) -> Tensor:
-    """The backward pass of ReLU: `d_out` where `out > 0`, else 0."""
-    return torch.ops.aten.threshold_backward.grad_input(d_out, out, 0, grad_input=into)
+    """The backward pass of ReLU: `d_out` where `out > 0`, else 0. May overwrite `out`.
+
+    In bfloat16 the bits of `out >= 0`, cut off at 1, say whether it is open; a product of integers keeps or clears.
+    """
+    if out.dtype == torch.bfloat16:
+        opened = out.view(torch.int16).clamp_max_(1)
+        torch.mul(d_out.view(torch.int16), opened, out=into.view(torch.int16))
+        return into
+    return torch.ops.aten.threshold_backward.grad_input(d_out.expand_as(out), out, 0, grad_input=into)

@@ -95,28 +95,35 @@ def ask(
 
 
 def reliabilities(
-    posteriors: Sequence[Posterior], layout: Layout, parts: tuple[Questions, ...], names: tuple[str, ...]
+    posteriors: Sequence[Posterior],
+    draws: Float[Tensor, "draw trait"] | None,
+    layout: Layout,
+    parts: tuple[Questions, ...],
+    names: tuple[str, ...],
 ) -> tuple[Reliability, ...]:
-    """Mode and 90% interval of every annotator's skill and slope; members are mixed by mean and total variance."""
+    """Middle and 90% interval of every annotator's skill and slope: from draws, or by Laplace's approximation."""
     found = []
     for part in parts:
-        skill = _moments(posteriors, layout, part, ("skill_mean", "skill"), len(names))
-        slope = _moments(posteriors, layout, part, ("slope",), len(names))
-        side = _moments(posteriors, layout, part, ("side",), len(names))
+        skill, slope, side = (
+            _intervals(posteriors, draws, layout, part, wanted, len(names))
+            for wanted in (("skill_mean", "skill"), ("slope",), ("side",))
+        )
         counts = part.annotator.bincount(minlength=len(names))
         for k, name in enumerate(names):
+            low, middle, high = (_logistic(x) for x in skill[k])
+            slow, usual, steep = (math.exp(x) for x in slope[k])
             found.append(
                 Reliability(
                     annotator=name,
                     part=part.name,
                     answers=int(counts[k]),
-                    skill=_logistic(skill[0][k]),
-                    skill_low=_logistic(skill[0][k] - Z90 * skill[1][k]),
-                    skill_high=_logistic(skill[0][k] + Z90 * skill[1][k]),
-                    slope=math.exp(slope[0][k]),
-                    slope_low=math.exp(slope[0][k] - Z90 * slope[1][k]),
-                    slope_high=math.exp(slope[0][k] + Z90 * slope[1][k]),
-                    side=float(side[0][k]),
+                    skill=middle,
+                    skill_low=low,
+                    skill_high=high,
+                    slope=usual,
+                    slope_low=slow,
+                    slope_high=steep,
+                    side=float(side[k, 1]),
                 )
             )
     return tuple(found)
@@ -126,20 +133,29 @@ def _logistic(x: float) -> float:
     return 1.0 / (1.0 + math.exp(-x))
 
 
-def _moments(
-    posteriors: Sequence[Posterior], layout: Layout, part: Questions, names: tuple[str, ...], annotators: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of the sum of the named arrays, per annotator (slopes: relative to their mean)."""
+def _intervals(
+    posteriors: Sequence[Posterior],
+    draws: Float[Tensor, "draw trait"] | None,
+    layout: Layout,
+    part: Questions,
+    names: tuple[str, ...],
+    annotators: int,
+) -> Float[np.ndarray, "annotator 3"]:
+    """Low, middle and high of the sum of the named arrays, per annotator (slopes: relative to their mean)."""
     mix = np.zeros((annotators, layout.size))
     for name, at, entry in layout.entries:
         if name in [f"{part.name}/{wanted}" for wanted in names]:
             shared = entry.shape == (1,) and name.endswith("_mean")
             own = np.ones((annotators, 1)) if shared else np.eye(annotators)
             mix[:, at : at + own.shape[1]] += own - (own.mean(0) if name.endswith("/slope") else 0.0)
+    if draws is not None:
+        return np.quantile(draws.numpy() @ mix.T, (0.05, 0.5, 0.95), axis=0).T
     means, variances = [], []
     for posterior in posteriors:
         start = len(posterior.mode) - layout.size
         means.append(mix @ posterior.mode[start:].numpy())
         inverse = posterior.covariance()[start:, start:].numpy()
         variances.append(np.einsum("ka,ab,kb->k", mix, inverse, mix))
-    return np.mean(means, 0), np.sqrt(np.mean(variances, 0) + np.var(means, 0))
+    spread = Z90 * np.sqrt(np.mean(variances, 0) + np.var(means, 0))
+    middle = np.mean(means, 0)
+    return np.stack([middle - spread, middle, middle + spread], 1)

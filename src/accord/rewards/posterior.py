@@ -40,12 +40,14 @@ class Asked:
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """Mode and Cholesky factor of the negative Hessian, over head then annotators."""
+    """Mode and Cholesky factor of the negative Hessian, over head then annotators, and what they are the mode of."""
 
     mode: Float[Tensor, "parameter"]
     factor: Float[Tensor, "parameter parameter"]
-    log_joint: float
     evidence: float
+    asked: Sequence[Asked]
+    centre: Float[Tensor, "parameter"]
+    precision: Float[Tensor, "parameter"]
 
     def covariance(self) -> Float[Tensor, "parameter parameter"]:
         return torch.cholesky_inverse(self.factor)
@@ -70,19 +72,19 @@ def score(asked: Sequence[Asked], layout: Layout, mode: Float[Tensor, "parameter
     return found
 
 
-def _slopes(
+def slopes(
     asked: Asked,
     layout: Layout,
     values: Float[Tensor, "point query place"],
     annotators: Float[Tensor, "point parameter"],
-) -> tuple[float, Float[Tensor, "point query place"], Float[Tensor, "point parameter"]]:
-    """One part's log-likelihood, summed, and its gradient at several points at once: they take the place of members."""
-    values, annotators = values.detach().requires_grad_(), annotators.requires_grad_()
+) -> tuple[Float[Tensor, "point"], Float[Tensor, "point query place"], Float[Tensor, "point parameter"]]:
+    """One part's log-likelihood and its gradient at several points at once: they take the place of members."""
+    values, annotators = values.detach().requires_grad_(), annotators.detach().requires_grad_()
     with torch.enable_grad():
         query = torch.arange(values.shape[1]).expand(len(values), -1)
-        total = log_likelihood(asked.part, layout.views(annotators), values, query).sum()
-    d_values, d_annotators = torch.autograd.grad(total, (values, annotators))
-    return float(total.detach()), d_values, d_annotators
+        total = log_likelihood(asked.part, layout.views(annotators), values, query).sum(1)
+    d_values, d_annotators = torch.autograd.grad(total.sum(), (values, annotators))
+    return total.detach(), d_values, d_annotators
 
 
 def _curvature(asked: Asked, layout: Layout, mode: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,7 +97,7 @@ def _curvature(asked: Asked, layout: Layout, mode: Tensor) -> tuple[Tensor, Tens
     values, annotators = asked.basis @ mode[:columns], mode[columns:]
     moves = NUDGE * torch.eye(places + layout.size, dtype=mode.dtype)
     moves = torch.cat([torch.zeros_like(moves[:1]), moves, -moves])
-    _, d_values, d_annotators = _slopes(
+    _, d_values, d_annotators = slopes(
         asked, layout, values + moves[:, :places].unsqueeze(1), annotators + moves[:, places:]
     )
     count = places + layout.size
@@ -140,7 +142,7 @@ def maximise(
         if best - before < TOLERANCE:
             break
     factor = _factor(hessian, precision)
-    return Posterior(mode, factor, best, _evidence(best, precision, factor))
+    return Posterior(mode, factor, _evidence(best, precision, factor), asked, centre, precision)
 
 
 def empirical(
@@ -151,7 +153,7 @@ def empirical(
     start: Float[Tensor, "parameter"],
     columns: int,
     rounds: int = ROUNDS,
-) -> tuple[Posterior, Float[Tensor, "parameter"]]:
+) -> Posterior:
     """The mode of the head, with annotators and the head's one prior precision fitted to its whole posterior.
 
     Fitted to the mode alone, a head of many columns explains annotators' mistakes and all of them look reliable. So, in
@@ -182,7 +184,7 @@ def empirical(
     slope, hessian = _slope(asked, layout, mode, centre, precision)
     factor = _factor(hessian, precision)
     best = _joint(asked, layout, mode, centre, precision)
-    return Posterior(mode, factor, best, _evidence(best, precision, factor)), precision
+    return Posterior(mode, factor, _evidence(best, precision, factor), asked, centre, precision)
 
 
 def _climbed(
@@ -215,8 +217,8 @@ def _attended(
     def mean(at: Tensor) -> tuple[float, Tensor]:
         level, slope = -0.5 * float((precision * (at - centre).square()).sum()), precision * (centre - at)
         for one, rows in zip(asked, values, strict=True):
-            total, _, d = _slopes(one, layout, rows, at.expand(points, -1).clone())
-            level, slope = level + total / points, slope + d.mean(0)
+            total, _, d = slopes(one, layout, rows, at.expand(points, -1).clone())
+            level, slope = level + float(total.mean()), slope + d.mean(0)
         return level, slope
 
     before, slope = mean(annotators)
