@@ -49,9 +49,9 @@ class RewardConfig:
     depth: int = 2  # hidden layers, or blocks of a Transformer
     rate: float = 3e-3  # Adam's
     batch: int = 128  # answers
-    epochs: int = 30  # of the climb, at most
-    warm_epochs: int = 6  # the same, from a previous fit
-    patience: int = 4  # epochs without a better held-out likelihood
+    epochs: int = 10  # of the climb, at most
+    warm_epochs: int = 4  # the same, from a previous fit
+    patience: int = 3  # epochs without a better held-out likelihood
     decay: float = 1.0  # prior precision of hidden weights
     head_sd: float = 1.0  # prior deviation of an MLP's last layer, where the search for it starts
     kernel_sd: float = 5.0  # the same of a linear or kernel reward, where the search for it starts
