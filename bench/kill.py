@@ -55,7 +55,7 @@ def start(folder: Path, seed: int, resume: bool) -> None:
 
 
 def in_process(folder: Path, seed: int, after: float | None = None) -> tuple[bool, float]:
-    """Runs, or goes on with a run, in a fresh process; kills it `after` seconds. Whether it was killed, and its time."""
+    """Runs, or goes on, in a fresh process, killed `after` so many seconds. Whether it was killed, and its time."""
     context = get_context("forkserver")
     context.set_forkserver_preload(["accord.build"])
     process = context.Process(target=start, args=(folder, seed, folder.exists()))
