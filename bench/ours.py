@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from accord import runtime
 from accord.policies.control.ppo import PPO, PPOConfig
 from accord.progress import Silent
 from accord.rewards.fixed import TrueReward
@@ -114,6 +115,7 @@ def main() -> None:
     parser.add_argument("--flaw", default="oracle")
     parser.add_argument("--seed", type=int, required=True)
     given = parser.parse_args()
+    runtime.set_up()
     if given.work == "ppo":
         ppo(given.env, given.steps, given.seed)
     else:
