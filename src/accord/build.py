@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from accord import checkpoints, config, loop, measure, records, runtime
+from accord.feedback.demonstrator import Demonstrator
 from accord.feedback.queries import Candidates, compose
 from accord.feedback.store import Store
 from accord.feedback.teachers import Teacher
@@ -21,9 +22,11 @@ from accord.rewards.fitted import FittedReward
 from accord.rewards.fixed import Constant, TrueReward
 from accord.rewards.judge import Forecasts, forecast
 from accord.sinks import open_sinks
+from accord.tasks import demonstrations
 from accord.tasks.collect import collect, evaluate, explore, random_actions
 from accord.tasks.control import ControlTask
 from accord.types import (
+    Annotator,
     Collected,
     Evidence,
     InputError,
@@ -75,9 +78,19 @@ class Made:
         self.policy = PPO(self.task, settings.policy, runtime.derive(seed, "policy"))
         if feedback.annotator != "teacher":
             raise InputError(f'feedback.annotator is "{feedback.annotator}"; this version has "teacher": choose it.')
-        self.annotator = Teacher(store, feedback.teacher, runtime.derive(seed, "teacher"))
+        self.annotator = self._annotator()
         self.plan = self._plan()
         self.checkpoints = checkpoints.Checkpoints(out / records.CHECKPOINTS, self.task, self.policy)
+
+    def _annotator(self) -> Annotator:
+        """Recorded demonstrations where they are given, else a teacher."""
+        feedback, spec, seed = self.settings.feedback, self.task.spec, runtime.derive(self.settings.seed, "teacher")
+        if not feedback.demonstrations:
+            return Teacher(self.store, feedback.teacher, seed)
+        episodes = demonstrations.read(Path(feedback.demonstrations), spec)
+        rng = np.random.default_rng(seed)
+        shown = demonstrations.cut(episodes, feedback.labels, feedback.segment, rng, task=spec.id, seed=seed)
+        return Demonstrator(self.store, shown, seed)
 
     def _plan(self) -> loop.Plan:
         feedback, policy = self.settings.feedback, self.settings.policy

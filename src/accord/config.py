@@ -25,6 +25,7 @@ class FeedbackConfig:
     labels: int = 200  # answers that carry weight; skipped queries are not counted
     annotator: Literal["teacher", "web"] = "teacher"
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    demonstrations: str = ""  # an .npz file that answers `demonstrate` queries in the teacher's place; "" is none
     queries: QueryConfig = field(default_factory=QueryConfig)
     segment: int = 50  # steps; B-Pref's choice (arXiv:2111.03026)
     rounds: int = 5  # of collecting, asking, fitting and improving
@@ -36,6 +37,11 @@ class FeedbackConfig:
         _within("feedback.segment", self.segment, 1, 10_000)
         _within("feedback.rounds", self.rounds, 1, 100_000)
         _within("feedback.first", self.first, 0.0, 1.0)
+        if self.demonstrations and self.queries.kind != "demonstrate":
+            raise InputError(
+                f'feedback.queries.kind is "{self.queries.kind}" beside feedback.demonstrations, which answer only '
+                '"demonstrate": choose it.'
+            )
         if self.rounds > self.labels:
             raise InputError(
                 f"feedback.rounds is {self.rounds}; every round needs a label and feedback.labels is {self.labels}: "
