@@ -34,7 +34,9 @@ SOLVED = {"CartPole-v1": 475.0}
 POLICY = {
     "Acrobot-v1": PPOConfig(gamma=0.99, rollout=512),  # a reward so rare needs whole episodes in a roll-out
     "Pendulum-v1": PPOConfig(gamma=0.95),
+    "accord/FixedCartPole-v0": PPOConfig(rollout=60, minibatch=512),  # examples/cartpole.toml
 }
+TASK = {"accord/FixedCartPole-v0": ControlConfig(id="accord/FixedCartPole-v0", envs=64, cut=60)}
 
 
 class WatchedTruth:
@@ -69,7 +71,7 @@ def ppo(env_id: str, steps: int, seed: int) -> None:
         warm_up()
         clock = Clock()
         solved = Solved(clock, SOLVED.get(env_id, float("inf")))
-        task = ControlTask(ControlConfig(id=env_id))
+        task = ControlTask(TASK.get(env_id, ControlConfig(id=env_id)))
         task.truth.start(0)
         policy = PPO(task, replace(POLICY.get(env_id, PPOConfig()), steps=steps), seed)
         policy.improve(LearnedReward(WatchedTruth(task, solved)), steps, seed)
