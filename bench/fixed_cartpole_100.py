@@ -2,8 +2,9 @@
 
 The teacher is Boltzmann on the sum of true rewards at temperature 1. Normalised is `(R - random) / (true - random)`:
 `random` is a random policy, `true` our PPO on the true reward for the same steps with the best known settings, at the
-same seeds; the best of its runs is the reference. `normalised` takes our mean over the seeds, `ratio` is the same number (the peer is the true reward), and
-`worst` is that of the worst seed. A return is the deterministic policy's over 100 fresh episodes.
+same seeds; the best of its runs is the reference. `normalised` takes our mean over the seeds, `ratio` is the same
+number (the peer is the true reward), and `worst` is that of the worst seed. A return is the deterministic policy's
+over 100 fresh episodes.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ from accord.types import (
     Reward,
     SegmentId,
     Shaping,
+    Side,
     Skip,
     Task,
     segment_id,
@@ -155,7 +156,10 @@ def _wait(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> Outc
     skipped = sum(isinstance(answer.value, Skip) for answer in answers)
     cursor = answers[-1].seq if answers else state.cursor
     labels = state.labels + len(answers) - skipped
-    record = {"answers": len(answers), "skipped": skipped, "labels": labels, "cursor": cursor}
+    ties = sum(
+        isinstance(answer.value, Side) and 2 * answer.value.level == answer.value.levels - 1 for answer in answers
+    )
+    record = {"answers": len(answers), "skipped": skipped, "ties": ties, "labels": labels, "cursor": cursor}
     return replace(state, stage="fit", since=state.cursor, cursor=cursor, labels=labels), record
 
 
