@@ -43,11 +43,16 @@ def outcome(folder: Path) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """The run that was never stopped."""
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the run that was never stopped."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     build.run(settings(), folder)
-    return outcome(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(unbroken: Path) -> dict[str, object]:
+    return outcome(unbroken)
 
 
 class Stopped(Exception):
@@ -107,9 +112,10 @@ def test_invariance_killed_three_times_it_ends_the_same(whole: dict[str, object]
     assert outcome(folder) == whole
 
 
-def test_invariance_a_finished_run_is_not_done_again(tmp_path: Path):
-    first = build.run(settings(), tmp_path / "run")
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*") if path.is_file()}
-    assert build.run(settings(), tmp_path / "run", resume=True).true_return == first.true_return
-    after = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").rglob("*") if path.is_file()}
-    assert after == before
+def test_invariance_a_finished_run_is_not_done_again(unbroken: Path):
+    def changed() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in unbroken.rglob("*") if path.is_file()}
+
+    before, saved = changed(), records.read_result(unbroken)
+    assert build.run(settings(), unbroken, resume=True) == saved
+    assert changed() == before

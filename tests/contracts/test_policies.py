@@ -156,14 +156,14 @@ def test_contract_the_reward_is_shown_every_step_once_in_sequence(make):
 
 
 def test_contract_it_repeats_bit_for_bit_and_draws_nothing_global(make):
-    state, numbers = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002  the global one is meant
+    state, numbers = torch.get_rng_state(), np.random.get_state()[1].copy()
     found = []
     for seed in (0, 0, 1):
         policy, task = make(0)
         policy.improve(LearnedReward(Watched()), BUDGET, seed)
         found.append(policy.act(some(task), 3))
     assert np.array_equal(found[0], found[1])
-    assert torch.equal(state, torch.get_rng_state()) and (numbers == np.random.get_state()[1]).all()  # noqa: NPY002
+    assert torch.equal(state, torch.get_rng_state()) and (numbers == np.random.get_state()[1]).all()
 
 
 def weights_of(policy: Policy, folder: Path) -> dict[str, bytes]:
