@@ -81,7 +81,7 @@ JUST_SAVED = ("fit", "improve", "judge")  # they follow a checkpoint; where anot
 
 @pytest.mark.slow
 def test_invariance_stopped_at_every_stage_it_ends_the_same(whole: dict[str, object], tmp_path: Path):
-    """One run, stopped as each stage ends, and after each checkpoint: whatever a checkpoint forgets shows at the end."""
+    """One run, stopped as each stage ends and after checkpoints: whatever a checkpoint forgets shows at the end."""
     folder = tmp_path / "run"
     for round in range(TREE["feedback"]["rounds"]):
         for name in loop.STAGES:
