@@ -19,8 +19,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 from torch import Tensor
 
-# ---------------------------------------------------------------------------------------------- errors
-
 
 class InputError(Exception):
     """The user's input is wrong. The message is one sentence: the value, the limit, the remedy. Exit code 2."""
@@ -28,9 +26,6 @@ class InputError(Exception):
 
 class NotFinite(Exception):
     """A NaN or an infinity appeared; the message names the place it came from. Exit code 1."""
-
-
-# -------------------------------------------------------------------------------------------- segments
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +109,6 @@ class Collected:
     truth: Float[np.ndarray, "time"] | None = None
 
 
-# ---------------------------------------------------------------------------------- queries and answers
-
 Kind = Literal["compare", "rank", "rate", "approve", "demonstrate", "correct"]
 Acquisition = str  # the rule that chose a query; "uniform" ones alone measure accuracy, calibration and agreement
 
@@ -195,9 +188,6 @@ class Answer:
     seq: int = 0  # given by the store, ever rising: the cursor
 
 
-# ------------------------------------------------------------------------------ evidence: answers as arrays
-
-
 @dataclass(frozen=True, eq=False)
 class Comparisons:
     """`level` of `levels` in favour of `first`. Indices point into `Evidence.segments` and `Evidence.annotators`."""
@@ -269,9 +259,6 @@ class Evidence:
         return sum(len(part.annotator) for part in self.parts)
 
 
-# ---------------------------------------------------------------------------------------------- rewards
-
-
 @dataclass(frozen=True, eq=False)
 class StepBatch:
     """Sequences of steps to be scored.
@@ -335,8 +322,6 @@ class Feedback:
 
 Signal = LearnedReward | Feedback
 
-# -------------------------------------------------------------------------------------- tasks and policies
-
 
 @dataclass(frozen=True, eq=False)
 class ActionSpec:
@@ -350,7 +335,10 @@ class ActionSpec:
 
 @dataclass(frozen=True, eq=False)
 class TaskSpec:
-    """What a policy may know of a task. `terminates`: an episode can end before its horizon."""
+    """What a policy may know of a task. `terminates`: an episode can end before its horizon.
+
+    `low` and `high` are the declared range of observations, to which they are clipped; empty: none is declared.
+    """
 
     id: str
     observation_size: int
@@ -358,6 +346,8 @@ class TaskSpec:
     horizon: int
     terminates: bool
     envs: int
+    low: Float32[np.ndarray, "_"] = field(default_factory=lambda: np.zeros(0, np.float32))
+    high: Float32[np.ndarray, "_"] = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
 @dataclass(frozen=True, eq=False)

@@ -157,8 +157,8 @@ def _open(config: ControlConfig) -> tuple[Stepper, TaskSpec]:
     else:
         stepper = Loop([_make(config, config.cut) for _ in range(envs)], action)
     terminates = config.id not in NEVER_TERMINATE if config.terminates is None else config.terminates
-    stepper = Declared(stepper, observation_space)
-    return stepper, TaskSpec(config.id, size, action, horizon, terminates, envs)
+    declared = Declared(stepper, observation_space)
+    return declared, TaskSpec(config.id, size, action, horizon, terminates, envs, declared.low, declared.high)
 
 
 def _make(config: ControlConfig, cut: int | None = None) -> gymnasium.Env:

@@ -116,9 +116,9 @@ class Declared:
     def __init__(self, stepper: Stepper, space: spaces.Space) -> None:
         self._stepper = stepper
         flat = spaces.flatten_space(space)
-        bounds = (flat.low, flat.high) if isinstance(flat, spaces.Box) else (np.array(-np.inf), np.array(np.inf))
-        self._low, self._high = (bound.astype(np.float32) for bound in bounds)
-        self._bounded = bool(np.isfinite(self._low).any() or np.isfinite(self._high).any())
+        bounds = (flat.low, flat.high) if isinstance(flat, spaces.Box) else (np.zeros(0), np.zeros(0))
+        self.low, self.high = (bound.astype(np.float32) for bound in bounds)
+        self._bounded = bool(np.isfinite(self.low).any() or np.isfinite(self.high).any())
 
     def reset(self, seed: int) -> Float32[np.ndarray, "env observation"]:
         """Every copy anew."""
@@ -132,4 +132,4 @@ class Declared:
         return clipped, final, reward, terminated, truncated, real
 
     def _clipped(self, observation: Float32[np.ndarray, "env observation"]) -> Float32[np.ndarray, "env observation"]:
-        return np.clip(observation, self._low, self._high) if self._bounded else observation
+        return np.clip(observation, self.low, self.high) if self._bounded else observation

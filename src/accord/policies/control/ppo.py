@@ -25,6 +25,7 @@ from accord.policies.control.distributions import Categorical, Gaussian
 from accord.policies.control.nets import ActorCritic
 from accord.types import InputError, LearnedReward, Metrics, NotFinite, Signal, StepBatch, Task
 
+LEAST_INSIDE = 0.01  # share of rows
 ROW_PASSES = 1_000_000  # over 1,000,000 CartPole-v1 steps 2 epochs end at 500 as 4 do, in two thirds of the time
 
 LEAST_ROWS = 64  # of a rollout, though the budget has less left: one row has no spread to normalise advantages by
@@ -195,7 +196,7 @@ class PPO:
             kl = (log_ratio.detach().expm1() - log_ratio.detach()).mean()  # k3 of functional/kl.py, on the last batch
             if kl > config.target_kl:
                 break
-        self.scale = merged(self.scale, rollout.observation.flatten(0, 1)[rows])
+        self.scale = merged(self.scale, self._inside(rollout.observation.flatten(0, 1)[rows]))
         extra = {"kl": kl.item(), "surrogate": surrogate.item(), "value_loss": value_loss.item()}
         if not all(np.isfinite(list(extra.values()))):
             raise NotFinite(f"PPO's loss became {extra} after {self.steps} steps: lower policy.learning_rate.")
@@ -231,6 +232,17 @@ class PPO:
         weight *= ratio
         bias.copy_((bias * old.variance.sqrt() + old.mean - new.mean) / new.variance.sqrt())
         self.returns = new
+
+    def _inside(self, rows: Float[Tensor, "row observation"]) -> Float[Tensor, "some observation"]:
+        """Rows within the declared range: a pole that fell and spins says nothing of the scale of one that stands.
+
+        All rows where hardly any is inside (a range whose edges are ordinary values, such as 0 or 1).
+        """
+        low, high = torch.from_numpy(self.task.spec.low), torch.from_numpy(self.task.spec.high)
+        if not len(low):
+            return rows
+        inside = ((rows > low) & (rows < high)).all(1)
+        return rows[inside] if inside.float().mean() >= LEAST_INSIDE else rows
 
     def save(self, folder: Path) -> None:
         """Weights and optimiser as safetensors, counters as JSON."""
