@@ -53,6 +53,8 @@ def run(
     sinks = open_sinks(settings.report.sinks, out, tree)
     log = records.open_run(out, tree, settings.seed, resume, sinks)
     if log.finished:
+        if not (out / records.REPORT).is_file():  # killed between the two
+            write_report(out)
         return records.read_result(out)
     store = Store(settings.feedback.store or f"sqlite:///{out / records.STORE}")
     try:
