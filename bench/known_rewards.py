@@ -26,7 +26,11 @@ TIME, OBSERVATION, SPREAD = 50, 3, 5.0
 EPS = (0.02, 0.1, 0.25, 0.45)  # 0 itself lies on the edge of what can be: no two-sided interval contains it
 ONE_SIDED = 2  # which annotator lapses to one side
 EQUAL = 0.1  # share of the mean return within which two segments are a tie, where the query has ties
-BUCKETS, WORDS, LENGTH = 64, 40, 20
+BUCKETS, WORDS, LENGTH = (
+    1024,
+    40,
+    20,
+)  # in 64 buckets words collide: told the truth, least squares ranks no better than .8
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +121,7 @@ def replies(count: int, seed: int) -> Known:
 
 
 def word_counts(segments: Sequence[Segment]) -> Float[np.ndarray, "segment bucket"]:
-    """An encoder: how often the words of each of 64 hash buckets occur."""
+    """An encoder: how often the words of each of 1,024 hash buckets occur."""
     rows = np.zeros((len(segments), BUCKETS))
     for row, segment in zip(rows, segments, strict=True):
         if isinstance(segment, Reply):
