@@ -44,23 +44,19 @@ class ActorCritic(nn.Module):
 
     def actor(self, observation: Float[Tensor, "batch observation"]) -> Float[Tensor, "batch action"]:
         """The actor alone."""
-        x = observation
-        last = len(self.weights) - 1
-        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x = torch.addmm(bias[ACTOR], x, weight[ACTOR])
-            if i < last:
-                x = x.relu()
-        return x
+        return self._alone(ACTOR, observation)
 
     def critic(self, observation: Float[Tensor, "batch observation"]) -> Float[Tensor, "batch"]:
         """The critic alone."""
-        x = observation
+        return self._alone(CRITIC, observation)[:, 0]
+
+    def _alone(self, which: int, x: Float[Tensor, "batch observation"]) -> Float[Tensor, "batch action"]:
         last = len(self.weights) - 1
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x = torch.addmm(bias[CRITIC], x, weight[CRITIC])
+            x = torch.addmm(bias[which], x, weight[which])
             if i < last:
                 x = x.relu()
-        return x[:, 0]
+        return x
 
 
 def _orthogonal(rows: int, columns: int, gain: float, generator: torch.Generator) -> Float[Tensor, "rows columns"]:
