@@ -28,6 +28,8 @@ from pathlib import Path
 
 import numpy as np
 
+from accord import runtime
+
 ROOT = Path(__file__).resolve().parent.parent
 JOURNAL = Path(__file__).resolve().parent / "journal"
 PEERS = ROOT / ".peers"
@@ -182,13 +184,8 @@ def _canonical(key: Mapping[str, object]) -> str:
 
 def processor() -> str:
     """The processor's name and how many of its cores are to be had."""
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text().splitlines()
-        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-        name = names[0] if names else name
-    return f"{name}, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"
+    here = runtime.machine()
+    return f"{here.processor}, {here.cores} cores"
 
 
 @dataclass
