@@ -21,8 +21,8 @@ torch.set_num_threads(1)
 settings.register_profile("accord", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("accord")
 
-# beartype checks a Protocol by isinstance, which Python refuses unless the Protocol asks for it. Those of `accord.types`
-# do; only tests need it of the rest, so they ask for all at once.
+# beartype checks a Protocol by isinstance, which Python refuses unless the Protocol asks for it. Those of
+# `accord.types` do; only tests need it of the rest, so they ask for all at once.
 typing.Protocol._is_runtime_protocol = True
 
 # The numeric tower of PEP 484: a whole number is a number.
