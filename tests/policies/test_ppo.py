@@ -113,6 +113,10 @@ def test_golden_a_learning_rate_that_blows_up_is_told():
         ("learning_rate", 0.0),
         ("gamma", 1.1),
         ("clip", 0),
+        ("entropy", -0.1),
+        ("target_kl", float("nan")),
+        ("gradient_norm", 0.0),
+        ("log_sd", 3.0),
     ],
 )
 def test_contract_ranges_are_checked_in_one_sentence(name: str, value: float):

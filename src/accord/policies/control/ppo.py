@@ -58,6 +58,12 @@ class PPOConfig:
         _within("policy.gamma", self.gamma, 0.0, 1.0)
         _within("policy.lambda", self.lambda_, 0.0, 1.0)
         _within("policy.clip", self.clip, 1e-3, 10.0)
+        _within("policy.entropy", self.entropy, 0.0, 10.0)
+        _within("policy.target_kl", self.target_kl, 1e-6, 1e6)
+        _within("policy.gradient_norm", self.gradient_norm, 1e-6, 1e6)
+        _within("policy.log_sd", self.log_sd, -20.0, 2.0)
+        for width in self.hidden:
+            _within("policy.hidden", width, 1, 65_536)
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ def resolved(config: PPOConfig, envs: int) -> Schedule:
 
 
 def _within(name: str, value: float | None, low: float, high: float) -> None:
-    if value is not None and not low <= value <= high:
+    if value is not None and not low <= value <= high:  # a NaN lies nowhere
         raise InputError(f"{name} is {value:g}; it must be between {low:g} and {high:g}: choose a value in that range.")
 
 
