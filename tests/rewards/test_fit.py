@@ -10,7 +10,7 @@ from accord.rewards.features import Features
 from accord.rewards.fit import RewardConfig, fit, problem_of, split
 from accord.rewards.fitted import load
 from accord.rewards.nets import MLP
-from accord.rewards.posterior import Asked, maximise, score
+from accord.rewards.posterior import asked, maximise, score
 from accord.rewards.training import chosen, gradient, scores
 from accord.types import (
     Approvals,
@@ -308,7 +308,7 @@ def test_golden_the_mode_of_a_linear_comparison_is_logistic_regression():
         centre[at : at + int(np.prod(entry.shape))] = 40.0 if name.endswith("skill_mean") else 0.0
     basis = torch.stack([x, torch.zeros_like(x)], 1)
     full = torch.cat([torch.zeros(3), centre]).double(), torch.cat([torch.full((3,), 0.25), precision]).double()
-    found = maximise([Asked(part, basis)], layout, *full, start=full[0])
+    found = maximise([asked(part, layout, basis)], *full, start=full[0])
     w = found.mode[:3]
     residual = x.T @ (torch.tensor(level) - torch.sigmoid(x @ w)) - 0.25 * w
     assert residual.abs().max() < 0.05
@@ -317,7 +317,7 @@ def test_golden_the_mode_of_a_linear_comparison_is_logistic_regression():
     p = torch.sigmoid(x @ w)
     hessian = x.T @ (x * (p * (1 - p)).unsqueeze(1)) + 0.25 * torch.eye(3)
     assert torch.allclose(draws[:, :3].T.cov(), torch.linalg.inv(hessian), atol=0.02)
-    assert len(score([Asked(part, basis)], layout, found.mode)[0]) == 60
+    assert len(score([asked(part, layout, basis)], found.mode)[0]) == 60
 
 
 def test_contract_text_replies_go_through_the_same_fit():

@@ -156,52 +156,50 @@ def skill_logits(part: Questions, parameters: Mapping[str, Tensor]) -> Float[Ten
 
 @dataclass(frozen=True, eq=False)
 class Traits:
-    """What the likelihood of one part needs of its annotators, `member annotator` or with one more axis."""
+    """What the likelihood of one part needs of whoever gave each answer, `member query` or with one more axis."""
 
-    slope: Float[Tensor, "member annotator"]
-    log_skill: Float[Tensor, "member annotator"]
-    log_lapse: Float[Tensor, "member annotator"]
-    side: Float[Tensor, "member annotator"] | None = None  # for approve: minus the threshold
-    log_noise: Float[Tensor, "member annotator level"] | None = None
-    cuts: Float[Tensor, "member annotator cut"] | None = None
-
-    def of(self, who: Int[Tensor, "member query"]) -> Traits:
-        """The traits of whoever gave each answer: every array in one look-up."""
-        plain = [self.slope, self.log_skill, self.log_lapse, *([] if self.side is None else [self.side])]
-        wide = [table for table in (self.log_noise, self.cuts) if table is not None]
-        table = torch.cat([torch.stack(plain, -1), *wide], -1)
-        rows = table.gather(1, who.unsqueeze(-1).expand(-1, -1, table.shape[-1]))
-        split = rows[..., len(plain) :].split([column.shape[-1] for column in wide], -1)
-        slope, log_skill, log_lapse, *side = rows[..., : len(plain)].unbind(-1)
-        return Traits(
-            slope,
-            log_skill,
-            log_lapse,
-            side=side[0] if side else None,
-            log_noise=None if self.log_noise is None else split[0],
-            cuts=None if self.cuts is None else split[-1],
-        )
+    slope: Float[Tensor, "member query"]
+    log_skill: Float[Tensor, "member query"]
+    log_lapse: Float[Tensor, "member query"]
+    side: Float[Tensor, "member query"] | None = None  # for approve: minus the threshold
+    log_noise: Float[Tensor, "member query level"] | None = None
+    cuts: Float[Tensor, "member query cut"] | None = None
 
 
-def traits(part: Questions, parameters: Mapping[str, Tensor]) -> Traits:
-    """Parameters of one part as what they mean."""
+def rows(part: Questions, parameters: Mapping[str, Tensor]) -> Float[Tensor, "member annotator trait"]:
+    """Every annotator's own numbers, each a linear function of the parameters: `traits` says what they mean."""
 
     def own(name: str) -> Tensor:
         return parameters[f"{part.name}/{name}"]
 
     skill = skill_logits(part, parameters)
-    slope, log_skill = log_slopes(part, parameters).exp(), F.logsigmoid(skill)
+    found = [torch.stack([log_slopes(part, parameters), skill], -1)]
+    if part.kind in ("compare", "correct"):
+        found += [own("side").unsqueeze(-1), own("noise")]
+        if part.levels > 2:
+            found.append(own("gaps").unsqueeze(1).expand(-1, skill.shape[1], -1))
+    if part.kind == "approve":
+        found.append(-(own("cut_mean") + own("cut")).unsqueeze(-1))
+    if part.kind == "rate":
+        found.append(own("cut_mean").unsqueeze(1) + own("cut"))
+    return torch.cat(found, -1)
+
+
+def traits(part: Questions, own: Float[Tensor, "member query trait"]) -> Traits:
+    """Rows of annotators as what they mean."""
+    slope, skill = own[..., 0].exp(), own[..., 1]
+    log_skill = F.logsigmoid(skill)
     log_lapse = log_skill - skill
     if part.kind in ("compare", "correct"):
+        log_noise = own[..., 3 : 3 + part.levels].log_softmax(-1)
         cuts = None  # of two levels: 0
         if part.levels > 2:
-            cuts = likelihood.symmetric_cuts(own("gaps"), part.levels).unsqueeze(1).expand(-1, skill.shape[1], -1)
-        return Traits(slope, log_skill, log_lapse, own("side"), own("noise").log_softmax(-1), cuts)
+            cuts = likelihood.symmetric_cuts(own[..., 3 + part.levels :], part.levels)
+        return Traits(slope, log_skill, log_lapse, own[..., 2], log_noise, cuts)
     if part.kind == "approve":
-        return Traits(slope, log_skill, log_lapse, -(own("cut_mean") + own("cut")))
+        return Traits(slope, log_skill, log_lapse, own[..., 2])
     if part.kind == "rate":
-        knots = own("cut_mean").unsqueeze(1) + own("cut")
-        return Traits(slope, log_skill, log_lapse, cuts=likelihood.ordered_cuts(knots[..., 0], knots[..., 1:]))
+        return Traits(slope, log_skill, log_lapse, cuts=likelihood.ordered_cuts(own[..., 2], own[..., 3:]))
     return Traits(slope, log_skill, log_lapse)
 
 
@@ -212,10 +210,20 @@ def log_likelihood(
     query: Int[Tensor, "member query"],
 ) -> Float[Tensor, "member query"]:
     """The log-likelihood of the answers numbered `query`, given the values of their segments under each member."""
-    who, outcome = part.annotator[query], part.outcome[query]
-    own = traits(part, parameters).of(who)
-    model, noise = _model(part, own, values, part.items[query] >= 0, query, outcome)
-    return likelihood.log_mixture(model, own.log_skill, own.log_lapse, noise)
+    table, who = rows(part, parameters), part.annotator[query]
+    return answered(part, table.gather(1, who.unsqueeze(-1).expand(-1, -1, table.shape[-1])), values, query)
+
+
+def answered(
+    part: Questions,
+    own: Float[Tensor, "member query trait"],
+    values: Float[Tensor, "member query place"],
+    query: Int[Tensor, "member query"],
+) -> Float[Tensor, "member query"]:
+    """The same from the row of whoever gave each answer: here answers have nothing in common any more."""
+    meant = traits(part, own)
+    model, noise = _model(part, meant, values, part.items[query] >= 0, query, part.outcome[query])
+    return likelihood.log_mixture(model, meant.log_skill, meant.log_lapse, noise)
 
 
 def _model(

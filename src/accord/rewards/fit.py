@@ -25,9 +25,9 @@ from accord.rewards.annotators import Layout, Questions, questions
 from accord.rewards.features import Encoder, Features, Scaler, fit_scaler, read, scaled, value_unit
 from accord.rewards.fitted import FitReport, FittedReward, Reliability
 from accord.rewards.fused import Fused, Plain, Sums, bfloat16_is_native
-from accord.rewards.heads import ask, head, prior, reliabilities
+from accord.rewards.heads import Head, ask, head, narrow, prior, reliabilities, widen
 from accord.rewards.nets import MLP, Fourier, Net, SegmentTransformer, Stacked, fourier, module_class
-from accord.rewards.posterior import Posterior, empirical, maximise, score
+from accord.rewards.posterior import STILL, Asked, Posterior, empirical, left_out, maximise, score
 from accord.rewards.sampling import sample
 from accord.rewards.training import Chosen, Climb, Plan, Problem, chosen, climb, scores
 from accord.types import Evidence, InputError, NotFinite
@@ -35,7 +35,10 @@ from accord.types import Evidence, InputError, NotFinite
 __all__ = ["FitReport", "FittedReward", "Reliability", "RewardConfig", "fit"]
 
 FOLDS = 5  # at least: each member leaves out a fifth of the groups
-LENGTHS = (0.7, 1.5, 3.0)  # of the kernel, in deviations times sqrt(inputs); the evidence chooses
+LENGTHS = (1.5, 0.7, 3.0)  # of the kernel, in deviations times sqrt(inputs); the evidence chooses
+NEAR = 0.2  # how still a length's evidence must be to be told from another's
+SAMPLE = 2000  # rows for the middle of the waves: the head takes the rest of it out exactly
+BLOCK = 64  # segments whose rewards are computed at once: hidden rows stay in the cache
 WAVES = 256  # random Fourier features: enough for a few thousand answers about tens of inputs
 
 
@@ -73,6 +76,16 @@ class RewardConfig:
             raise InputError(f'reward.precision is "{self.precision}": use auto, float32 or bfloat16.')
         if self.intervals not in ("laplace", "exact"):
             raise InputError(f'reward.intervals is "{self.intervals}": use laplace or exact.')
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """A linear reward of one length: its head, and the posterior in those directions that the answers see."""
+
+    net: Fourier
+    head: Head
+    turn: Float[Tensor, "column kept"]
+    posterior: Posterior
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,41 +167,63 @@ def _solve(
     """A linear or kernel reward: the mode, draws around it, and each fold from answers outside it."""
     lengths = LENGTHS if config.kind == "kernel" and not bare else (1.0,)
     waves = WAVES if config.kind == "kernel" and not bare else 0
-    centre, precision = layout.vectors()
-    rounds = 12 if len(lengths) > 1 else 30  # enough to tell lengths apart
-    tried, traits = [], centre.double()
+    still = NEAR if len(lengths) > 1 else STILL
+    rows = features.x[features.valid]
+    rows = rows[:: 1 + len(rows) // SAMPLE]
+    tried: list[Solved] = []
     for length in lengths:
-        net = fourier(features.x[features.valid], waves, length, torch.Generator().manual_seed(seed))
+        net = fourier(rows, waves, length, torch.Generator().manual_seed(seed))
         now = head(net, torch.zeros(net.size), features)
-        means, precisions = prior(net, net.size, config.kernel_sd)
-        middle, tight = torch.cat([means, centre]).double(), torch.cat([precisions, precision]).double()
-        asked = ask(parts, features, now.basis)
-        start = torch.cat([means.double(), traits])
-        found = empirical(asked, layout, middle, tight, start, net.size, rounds)
-        traits = found.mode[net.size :]
-        tried.append((found, net, now))
-    best, net, now = max(tried, key=lambda one: one[0].evidence)
+        asked, turn = narrow(ask(parts, layout, features, now.basis), net.size)
+        tried.append(Solved(net, now, turn, _evident(config, asked, layout, tried[-1:], turn.shape[1], still)))
+    best = max(tried, key=lambda one: one.posterior.evidence)
+    found, kept = best.posterior, best.turn.shape[1]
     if len(lengths) > 1:
-        best = empirical(best.asked, layout, best.centre, best.precision, best.mode, net.size)
-    heldout = [np.zeros((2, len(part.outcome))) for part in parts]
-    for fold in range(len(folds[0]) if folds else 0):
-        outside = ask(parts, features, now.basis, [~masks[fold] for masks in folds])
-        inside = ask(parts, features, now.basis, [masks[fold] for masks in folds])
-        mode = maximise(outside, layout, best.centre, best.precision, best.mode, steps=2).mode
-        for tally, masks, given in zip(heldout, folds, score(inside, layout, mode), strict=True):
-            tally[:, masks[fold]] += np.stack([given.exp().numpy(), np.ones(len(given))])
-    members = best.draws(config.members, torch.Generator().manual_seed(seed + 1))
+        found = empirical(found.parts, found.centre, found.precision, found.mode, kept)
+    generator = torch.Generator().manual_seed(seed + 1)
+    members = found.draws(config.members, generator)
+    wide = widen(members[:, :kept], best.turn, float(found.precision[0]) ** -0.5, generator)
     exact = config.intervals == "exact" and bool(parts)
     return Found(
-        net=net,
-        flat=now.plain(members[:, : net.size]),
-        annotators=members[:, net.size :].float(),
-        posteriors=[best],
-        draws=sample(best, layout, seed)[:, net.size :] if exact else None,
-        heldout=[_log_mean(tally) for tally in heldout],
-        train=_nanmean(torch.cat([torch.zeros(0), *score(best.asked, layout, best.mode)]).numpy()),
+        net=best.net,
+        flat=best.head.plain(wide),
+        annotators=members[:, kept:].float(),
+        posteriors=[found],
+        draws=sample(found, layout, seed)[:, kept:] if exact else None,
+        heldout=_outside(found, folds),
+        train=_nanmean(torch.cat([torch.zeros(0), *score(found.parts, found.mode)]).numpy()),
         epochs=0,
     )
+
+
+def _evident(
+    config: RewardConfig, asked: Sequence[Asked], layout: Layout, before: Sequence[Solved], columns: int, still: float
+) -> Posterior:
+    """The posterior of one length, climbed to from the prior or from where the length before it ended."""
+    means, precisions = layout.vectors()
+    centre = torch.cat([torch.zeros(columns), means]).double()
+    precision = torch.cat([torch.full((columns,), config.kernel_sd**-2), precisions]).double()
+    start = centre.clone()
+    for last in (one.posterior for one in before):
+        at, tight = len(last.mode) - layout.size, last.precision[0]
+        rows = torch.cat([one.basis.flatten(0, 1) for one in asked])
+        values = torch.cat([(one.basis @ last.mode[:at]).flatten() for one in last.parts])
+        start = torch.cat([rows.T @ values / (rows.square().sum(0) + tight), last.mode[at:]])  # columns are orthogonal
+        precision[:columns] = tight
+    return empirical(asked, centre, precision, start, columns, still)
+
+
+def _outside(posterior: Posterior, folds: list[np.ndarray]) -> list[np.ndarray]:
+    """Log of the mean probability of every answer under the modes without the folds that it belongs to."""
+    if not folds:
+        return []
+    masks = [torch.from_numpy(mask) for mask in folds]
+    scores_ = left_out(posterior, list(zip(*masks, strict=True)))
+    found = []
+    for mask, rows in zip(masks, scores_, strict=True):
+        given = torch.where(mask, rows.exp(), 0.0)
+        found.append(_log_mean(torch.stack([given.sum(0), mask.sum(0).double()]).numpy()))
+    return found
 
 
 def _climb(
@@ -247,18 +282,18 @@ def _settle(
     means, precisions = prior(net, len(now.now), config.head_sd)
     centre = torch.cat([means, problem.centre[size:]]).double()
     precision = torch.cat([precisions, problem.precision[size:]]).double()
-    asked = ask(problem.parts, problem.features, now.basis, keep)
+    asked = ask(problem.parts, problem.layout, problem.features, now.basis, keep)
     start = torch.cat([now.now, flat[member, size:]]).double()
     columns = len(now.now)
     if isinstance(net, MLP):
-        posterior = empirical(asked, problem.layout, centre, precision, start, columns)
+        posterior = empirical(asked, centre, precision, start, columns)
     else:
-        posterior = maximise(asked, problem.layout, centre, precision, start)
+        posterior = maximise(asked, centre, precision, start)
     plain = now.plain(posterior.mode[:columns])
     flat[member, size:] = posterior.mode[columns:].float()
     if isinstance(net, MLP):
         flat[member, size - columns : size] = plain
-    return posterior, plain, _nanmean(torch.cat(score(asked, problem.layout, posterior.mode)).numpy())
+    return posterior, plain, _nanmean(torch.cat(score(asked, posterior.mode)).numpy())
 
 
 def _start(
@@ -343,8 +378,10 @@ def _freeze(found: Found, features: Features, layout: Layout, names: tuple[str, 
 
     Draws from one posterior share a unit already, and scaling them apart would undo their mean: they share one scale.
     """
+    parts = zip(features.x.split(BLOCK), features.valid.split(BLOCK), strict=True)
     with torch.no_grad():
-        reward = found.net(found.flat, features.x.unsqueeze(0), features.valid.unsqueeze(0))[:, features.valid]
+        blocks = [found.net(found.flat, x.unsqueeze(0), valid.unsqueeze(0))[:, valid] for x, valid in parts]
+    reward = torch.cat(blocks, 1)
     if not bool(torch.isfinite(reward).all()):
         raise NotFinite("reward fit: the output of a fitted member is not finite on the segments it was fitted to.")
     sd = reward.std(1) if found.gain is not None else reward.mean(0).std().expand(len(reward))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,12 +20,13 @@ from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 
 from accord.rewards.annotators import Layout, Questions
-from accord.rewards.features import Features, value_unit
+from accord.rewards.features import MEAN_VALUED, Features, value_unit
 from accord.rewards.fitted import Reliability
 from accord.rewards.nets import MLP, Fourier, Net
-from accord.rewards.posterior import Asked, Posterior
+from accord.rewards.posterior import Asked, Posterior, asked
 
-ROWS = 65_536  # rows whose features are summed at once
+ROWS = 4096  # rows whose features are summed at once: they stay in the cache
+SEEN = 1e-6  # squared logits: where all answers together differ by less per unit of coefficient, they say nothing
 Z90 = 1.6449  # half a 90% interval, in deviations
 
 
@@ -50,8 +51,7 @@ def head(net: Net, flat: Float[Tensor, "parameter"], features: Features) -> Head
     with torch.no_grad():
         for start in range(0, len(features.x), size):
             valid = features.valid[start : start + size]
-            basis = _basis(net, flat.unsqueeze(0), features.x[start : start + size], valid)
-            sums.append((basis * valid.unsqueeze(-1)).sum(1))
+            sums.append(_sums(net, flat.unsqueeze(0), features.x[start : start + size], valid))
     raw = torch.cat(sums)
     middle = raw.sum(0) / raw[:, -1].sum().clamp_min(1.0)
     middle[-1] = 0.0
@@ -62,14 +62,15 @@ def head(net: Net, flat: Float[Tensor, "parameter"], features: Features) -> Head
     return Head(raw - raw[:, -1:] * middle, middle, now)
 
 
-def _basis(net: Net, flat: Tensor, x: Tensor, valid: Tensor) -> Float[Tensor, "segment time column"]:
+def _sums(net: Net, flat: Tensor, x: Tensor, valid: Tensor) -> Float[Tensor, "segment column"]:
     if isinstance(net, Fourier):
-        return net.basis(x)
+        return net.sums(x, valid)
+    keep = valid.unsqueeze(1).to(x.dtype)
     if isinstance(net, MLP):
         hidden = net.hidden(flat, x.unsqueeze(0)).view(*valid.shape, -1)
     else:
         hidden = net(flat, x.unsqueeze(0), valid.unsqueeze(0))[0].unsqueeze(-1)
-    return torch.cat([hidden, torch.ones_like(hidden[..., :1])], -1)
+    return torch.cat([torch.bmm(keep, hidden).squeeze(1), keep.sum(2)], 1)
 
 
 def prior(net: Net, size: int, sd: float) -> tuple[Float[Tensor, "column"], Float[Tensor, "column"]]:
@@ -81,17 +82,53 @@ def prior(net: Net, size: int, sd: float) -> tuple[Float[Tensor, "column"], Floa
 
 def ask(
     parts: Sequence[Questions],
+    layout: Layout,
     features: Features,
     basis: Float[Tensor, "segment column"],
     keep: Sequence[Bool[np.ndarray, "query"]] | None = None,
 ) -> list[Asked]:
-    """Every part's answers, or those to keep, with the columns of the segments that they are about."""
+    """Every part's answers, or those to keep, with the columns of the segments that they are about.
+
+    A choice among segments sees only how they differ, so its columns are those less the first segment's.
+    """
     found = []
     for number, part in enumerate(parts):
         kept = part if keep is None else part.at(torch.from_numpy(np.flatnonzero(keep[number])))
         factor = value_unit(features, part.kind)
-        found.append(Asked(kept, (basis * factor.unsqueeze(1)).double()[kept.items.clamp_min(0)]))
+        rows = (basis * factor.unsqueeze(1)).double()[kept.items.clamp_min(0)]
+        if part.kind not in MEAN_VALUED:
+            rows = (rows - rows[:, :1]) * (kept.items >= 0).unsqueeze(-1)
+        found.append(asked(kept, layout, rows))
     return found
+
+
+def narrow(parts: Sequence[Asked], columns: int) -> tuple[list[Asked], Float[Tensor, "column kept"]]:
+    """The same answers in the directions of the columns that they depend on, and those, orthonormal; at least one.
+
+    Under a prior alike in all directions the others keep it, and matter neither to the mode nor to the evidence.
+    """
+    rows = torch.cat([torch.zeros(0, columns).double(), *[one.basis.flatten(0, 1) for one in parts]])
+    rows = rows[(rows != 0.0).any(1)]
+    few = 0 < len(rows) < columns
+    size, vectors = torch.linalg.eigh(rows @ rows.T if few else rows.T @ rows)
+    kept = size > min(SEEN, float(size[-1]) / 2.0)
+    kept[-1] = True
+    turn = rows.T @ (vectors[:, kept] / size[kept].sqrt()) if few else vectors[:, kept]
+    return [replace(one, basis=one.basis @ turn) for one in parts], turn
+
+
+def widen(
+    coefficients: Float[Tensor, "member kept"],
+    turn: Float[Tensor, "column kept"],
+    sd: float,
+    generator: torch.Generator,
+) -> Float[Tensor, "member column"]:
+    """Coefficients of all columns again: draws from the prior, whose mean is 0 exactly, where no answer says more."""
+    members, rest = len(coefficients), torch.zeros(len(coefficients), len(turn), dtype=turn.dtype)
+    if members > 1:
+        rest = torch.randn(rest.shape, generator=generator, dtype=turn.dtype)
+        rest = (rest - rest.mean(0)) * sd * math.sqrt(members / (members - 1.0))
+    return rest + (coefficients - rest @ turn) @ turn.T
 
 
 def reliabilities(

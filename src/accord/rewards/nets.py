@@ -246,11 +246,23 @@ class Fourier:
     def precision(self) -> Float[Tensor, "parameter"]:
         return torch.ones(self.size)
 
-    def basis(self, x: Float[Tensor, "*batch input"]) -> Float[Tensor, "*batch parameter"]:
-        """What the parameters multiply."""
-        waves = torch.cos(x @ self.frequency + self.phase) * math.sqrt(2.0 / max(1, len(self.phase))) - self.centre
-        line = x / math.sqrt(len(self.frequency))  # together as free as the waves are together
-        return torch.cat([waves, line, torch.ones_like(x[..., :1])], -1)
+    def waves(self, x: Float[Tensor, "*batch input"]) -> Float[Tensor, "*batch feature"]:
+        """`cos(x W + b)`, which is most of the work: what is linear in it is done to sums and coefficients instead."""
+        return F.linear(x, self.frequency.T, self.phase).cos_()
+
+    def sums(
+        self, x: Float[Tensor, "segment time input"], valid: Bool[Tensor, "segment time"]
+    ) -> Float[Tensor, "segment parameter"]:
+        """What the parameters multiply, summed over the valid steps of each segment."""
+        keep = valid.unsqueeze(1).to(x.dtype)
+        steps = keep.sum(2)
+        waves = torch.bmm(keep, self.waves(x)).squeeze(1) * self.gain - steps * self.centre
+        return torch.cat([waves, torch.bmm(keep, x).squeeze(1) / math.sqrt(len(self.frequency)), steps], 1)
+
+    @property
+    def gain(self) -> float:
+        """Makes the waves together as free as the inputs are together."""
+        return math.sqrt(2.0 / max(1, len(self.phase)))
 
     def __call__(
         self,
@@ -258,7 +270,12 @@ class Fourier:
         x: Float[Tensor, "batch segment time feature"],
         valid: Bool[Tensor, "batch segment time"],
     ) -> Float[Tensor, "member segment time"]:
-        return torch.einsum("bstp,mp->mst" if len(x) == 1 else "mstp,mp->mst", self.basis(x), flat)
+        count, inputs = len(self.phase), len(self.frequency)
+        wave, line, constant = flat.split([count, inputs, 1], 1)
+        weights = [(wave * self.gain, self.waves(x)), (line / math.sqrt(inputs), x)]
+        lift = constant.squeeze(1) - wave @ self.centre
+        rule = "bstp,mp->mst" if len(x) == 1 else "mstp,mp->mst"
+        return sum(torch.einsum(rule, rows, weight) for weight, rows in weights) + lift[:, None, None]
 
 
 def fourier(rows: Float[Tensor, "row input"], count: int, length: float, generator: torch.Generator) -> Fourier:
@@ -267,4 +284,4 @@ def fourier(rows: Float[Tensor, "row input"], count: int, length: float, generat
     frequency = torch.randn(inputs, count, generator=generator) / (length * math.sqrt(inputs))
     phase = torch.rand(count, generator=generator) * 2.0 * math.pi
     bare = Fourier(frequency, phase, torch.zeros(count))
-    return Fourier(frequency, phase, bare.basis(rows)[:, :count].mean(0))
+    return Fourier(frequency, phase, bare.waves(rows).mean(0) * bare.gain)

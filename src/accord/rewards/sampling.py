@@ -40,13 +40,12 @@ def sample(posterior: Posterior, layout: Layout, seed: int) -> Float[Tensor, "dr
         point, scale = unfold(at)
         level = -0.5 * (precision * (point - centre).square()).sum(1) - 0.5 * at[:, -1].square()
         slope, stretch = precision * (centre - point), -at[:, -1:]
-        for one in posterior.asked:
-            values = (one.basis @ (scale * point[:, :columns]).T).permute(2, 0, 1)
-            total, d_values, d_annotators = slopes(one, layout, values, point[:, columns:])
+        scaled = torch.cat([scale * point[:, :columns], point[:, columns:]], 1)
+        for one in posterior.parts:
+            total, d = slopes(one, scaled)
             level = level + total
-            head = d_values.flatten(1) @ one.basis.flatten(0, 1)
-            slope = slope + torch.cat([scale * head, d_annotators], 1)
-            stretch = stretch + SCALE * (d_values * values).flatten(1).sum(1, keepdim=True)
+            stretch = stretch + SCALE * (d[:, :columns] * scaled[:, :columns]).sum(1, keepdim=True)
+            slope = slope + torch.cat([scale * d[:, :columns], d[:, columns:]], 1)
         inner = torch.linalg.solve_triangular(posterior.factor, slope.T, upper=False).T
         return level, torch.cat([inner, stretch], 1)
 
