@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from accord.rewards.annotators import Layout, questions
+from accord.rewards.annotators import Layout, log_likelihood, questions
 from accord.rewards.features import Features
 from accord.rewards.fit import RewardConfig, fit, problem_of, split
 from accord.rewards.fitted import load
@@ -88,24 +88,28 @@ def batch_of(segments: list[Steps]) -> StepBatch:
     )
 
 
-KINDS = ["compare2", "compare3", "compare7", "rank", "rate", "approve", "demonstrate"]
+KINDS = ["compare2", "compare3", "compare7", "correct2", "rank", "rate", "approve", "demonstrate"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_learning_each_kind_alone_recovers_the_order_of_unseen_segments(kind):
     found = fit(evidence(kind, count=300), RewardConfig(kind="kernel"), discrete=False, terminates=False, seed=0)
     segments, truth = world(np.random.default_rng(99), 200)
-    floor = 0.75 if kind in ("approve", "compare2") else 0.85  # a binary answer by half-attentive people says least
+    floor = 0.75 if kind in ("approve", "compare2", "correct2") else 0.85  # a binary answer by half-attentive people says least
     assert spearmanr(found.value(segments).mean(0), truth.sum(1))[0] > floor
 
 
-def test_invariance_a_correction_is_a_comparison():
-    found = [
-        fit(evidence(kind, count=40), QUICK, discrete=False, terminates=False, seed=0).value(world_of_20)
-        for world_of_20 in [world(np.random.default_rng(9), 20)[0]]
-        for kind in ("compare2", "correct2")
-    ]
-    assert np.array_equal(*found)
+def test_golden_a_correction_is_a_comparison_without_sides():
+    """`(1 - eps) sigmoid(beta (G_given - G_corrected)) + eps / 2`, and no parameter of a side or of an answer."""
+    given, corrected = torch.tensor([[2.0, -1.0]]), torch.tensor([[0.5, 1.0]])
+    part = questions(Comparisons(np.arange(2), np.arange(2) + 2, np.ones(2, int), np.arange(2), 2, "correct"))
+    layout = Layout((part,), 2)
+    assert {name for name, _, _ in layout.entries} == {f"correct2/{name}" for name in ("slope", "skill_mean", "skill")}
+    flat = torch.tensor([[0.3, -0.3, 1.0, 0.2, -0.4]])
+    found = log_likelihood(part, layout.views(flat), torch.stack([given, corrected], -1), torch.arange(2).unsqueeze(0))
+    skill, slope = torch.sigmoid(torch.tensor([1.2, 0.6])), torch.exp(torch.tensor([0.3, -0.3]))
+    likely = skill * torch.sigmoid(slope * (given - corrected)) + (1.0 - skill) / 2.0
+    assert torch.allclose(found, likely.log())
 
 
 def test_learning_an_mlp_beats_a_linear_reward_where_truth_is_curved():

@@ -95,7 +95,7 @@ def priors(part: Questions, annotators: int, anchor: bool) -> dict[str, Prior]:
     }
     if not anchor:
         found["scale"] = Prior((1,), 0.0, 1.0)
-    if part.kind in ("compare", "correct"):
+    if part.kind == "compare":
         found["side"] = Prior((annotators,), 0.0, SIDE_SPREAD)
         found["noise"] = Prior((annotators, part.levels), 0.0, NOISE_SPREAD)
         half = (part.levels - 1) // 2
@@ -174,7 +174,7 @@ def rows(part: Questions, parameters: Mapping[str, Tensor]) -> Float[Tensor, "me
 
     skill = skill_logits(part, parameters)
     found = [torch.stack([log_slopes(part, parameters), skill], -1)]
-    if part.kind in ("compare", "correct"):
+    if part.kind == "compare":
         found += [own("side").unsqueeze(-1), own("noise")]
         if part.levels > 2:
             found.append(own("gaps").unsqueeze(1).expand(-1, skill.shape[1], -1))
@@ -190,7 +190,7 @@ def traits(part: Questions, own: Float[Tensor, "member query trait"]) -> Traits:
     slope, skill = own[..., 0].exp(), own[..., 1]
     log_skill = F.logsigmoid(skill)
     log_lapse = log_skill - skill
-    if part.kind in ("compare", "correct"):
+    if part.kind == "compare":
         log_noise = own[..., 3 : 3 + part.levels].log_softmax(-1)
         cuts = None  # of two levels: 0
         if part.levels > 2:
@@ -235,7 +235,11 @@ def _model(
     outcome: Int[Tensor, "member query"],
 ) -> tuple[Float[Tensor, "member query"], Float[Tensor, "member query"]]:
     """The kind's own log-likelihood, and that of an annotator who is not attending."""
-    if part.kind in ("compare", "correct"):
+    if part.kind == "correct":
+        # What is given is always preferred, so a liking for one side or for one answer could explain everything.
+        model = likelihood.compare(*values.unbind(-1), outcome, None, own.slope, torch.zeros_like(own.slope))
+        return model, torch.full_like(model, -math.log(2.0))
+    if part.kind == "compare":
         assert own.side is not None and own.log_noise is not None
         first, second = values.unbind(-1)
         noise = own.log_noise.gather(-1, outcome.unsqueeze(-1)).squeeze(-1)
