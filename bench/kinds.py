@@ -33,10 +33,10 @@ from accord.functional.statistics import bootstrap_interval, mean, spearman, wil
 from accord.rewards.features import Encoder
 from accord.rewards.fit import RewardConfig, fit
 from accord.rewards.fitted import FittedReward
-from accord.types import Evidence, Segment
+from accord.types import Evidence, Kind, Segment
 from bench import harness, known_rewards
 from bench.harness import Bench, Result, Worker
-from bench.known_rewards import ASKING, EPS, Known
+from bench.known_rewards import ASKING, Known
 from bench.peers.protocol import Clock, evaluate, finish, quiet_output, warm_up
 
 ANSWERS, QUICK_ANSWERS, POOL, FRESH = 500, 60, 400, 500
@@ -84,8 +84,11 @@ def parted(known: Known) -> tuple[Known, Known]:
 
 def covered(reward: FittedReward) -> list[bool]:
     """For every annotator and kind, whether the interval of the skill contains the known one."""
-    found = reward.report.annotators
-    return [one.skill_low <= 1 - EPS[int(one.annotator[-1])] <= one.skill_high for one in found]
+    hits = []
+    for one in reward.report.annotators:
+        kind: Kind = "correct" if one.part.startswith("correct") else "compare"  # all others have one share of lapses
+        hits.append(one.skill_low <= known_rewards.skill(int(one.annotator[-1]), kind) <= one.skill_high)
+    return hits
 
 
 def kind_figures(name: str, answers: int, seed: int) -> tuple[list[float], Result]:

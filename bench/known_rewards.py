@@ -7,6 +7,10 @@ nine comparisons in ten right when attending. Replies are made of words, each wi
 
 Teachers are the project's own (`feedback/teachers.py`), without a store. A lapse is an answer at random; the one-sided
 annotator's lapses at comparisons and ranks are answers "what was shown first", unseen. So `1 - eps` is known exactly.
+
+A correction is the best of three others that are offered, as a person improves what is there. Without an offer the
+teacher gives the best of sixteen known segments: so much better that nothing is learnt of segments between. Who attends
+has nothing to give where the first of the four is the best, and skips; who lapses gives: `skill` is of what is given.
 """
 
 from __future__ import annotations
@@ -64,7 +68,7 @@ ASKING: Mapping[str, Asking] = {
     "rate": Asking("rate", 5),
     "approve": Asking("approve"),
     "demonstrate": Asking("demonstrate", items=4),
-    "correct": Asking("correct"),
+    "correct": Asking("correct", items=4),
 }
 
 
@@ -134,6 +138,14 @@ def teacher(eps: float, place: int, asking: Asking) -> TeacherConfig:
     """Rationality 1, and a share eps of lapses of this annotator's sort."""
     sided = place == ONE_SIDED and asking.kind in ("compare", "rank")
     return TeacherConfig("oracle", beta=1.0, equal=asking.equal, side=eps if sided else 0.0, spam=0.0 if sided else eps)
+
+
+def skill(place: int, kind: Kind) -> float:
+    """The share of this annotator's answers, skips not counted, that were given with attention."""
+    attending = 1.0 - EPS[place]
+    if kind == "correct":
+        attending *= 1.0 - 1.0 / ASKING[kind].items
+    return attending / (attending + EPS[place])
 
 
 def ask(known: Known, askings: Sequence[Asking], answers: int, seed: int) -> Evidence:

@@ -75,6 +75,20 @@ def test_contract_lapses_are_as_frequent_as_said() -> None:
     assert (part.level[sided & wrong] == 1).all()
 
 
+def test_contract_lapses_at_corrections_are_as_frequent_as_said() -> None:
+    known = known_rewards.control(100, 0)
+    clear = Known(known.segments, [rows * 1000 for rows in known.truth], known.plain)
+    evidence = known_rewards.ask(clear, [ASKING["correct"]], 4000, 0)
+    (part,) = evidence.parts
+    assert isinstance(part, Comparisons)
+    row = {id(segment): i for i, segment in enumerate(clear.segments)}
+    value = clear.returns[[row[id(segment)] for segment in evidence.segments]]
+    worse = value[part.first] < value[part.second]  # half of what is given at random
+    for place in range(len(EPS)):
+        lapses = 1.0 - known_rewards.skill(place, "correct")
+        assert worse[part.annotator == place].mean() == pytest.approx(lapses / 2, abs=0.04)
+
+
 def test_contract_evidence_taken_apart_names_its_parts() -> None:
     evidence = known_rewards.ask(known_rewards.control(60, 0), list(ASKING.values()), 160, 0)
     parts = known_rewards.alone(evidence)

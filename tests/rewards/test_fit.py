@@ -95,7 +95,9 @@ KINDS = ["compare2", "compare3", "compare7", "correct2", "rank", "rate", "approv
 def test_learning_each_kind_alone_recovers_the_order_of_unseen_segments(kind):
     found = fit(evidence(kind, count=300), RewardConfig(kind="kernel"), discrete=False, terminates=False, seed=0)
     segments, truth = world(np.random.default_rng(99), 200)
-    floor = 0.75 if kind in ("approve", "compare2", "correct2") else 0.85  # a binary answer by half-attentive people says least
+    floor = (
+        0.75 if kind in ("approve", "compare2", "correct2") else 0.85
+    )  # a binary answer by half-attentive people says least
     assert spearmanr(found.value(segments).mean(0), truth.sum(1))[0] > floor
 
 
@@ -321,7 +323,7 @@ def test_golden_the_mode_of_a_linear_comparison_is_logistic_regression():
     p = torch.sigmoid(x @ w)
     hessian = x.T @ (x * (p * (1 - p)).unsqueeze(1)) + 0.25 * torch.eye(3)
     assert torch.allclose(draws[:, :3].T.cov(), torch.linalg.inv(hessian), atol=0.02)
-    assert len(score([asked(part, layout, basis)], found.mode)[0]) == 60
+    assert len(score([asked(part, layout, basis)], found.mode[None])[0][0]) == 60
 
 
 def test_contract_text_replies_go_through_the_same_fit():

@@ -191,7 +191,7 @@ def _solve(
         posteriors=[found],
         draws=sample(found, layout, seed)[:, kept:] if exact else None,
         heldout=_outside(found, folds),
-        train=_nanmean(torch.cat([torch.zeros(0), *score(found.parts, found.mode)]).numpy()),
+        train=_mean_score(found),
         epochs=0,
     )
 
@@ -293,7 +293,7 @@ def _settle(
     flat[member, size:] = posterior.mode[columns:].float()
     if isinstance(net, MLP):
         flat[member, size - columns : size] = plain
-    return posterior, plain, _nanmean(torch.cat(score(asked, posterior.mode)).numpy())
+    return posterior, plain, _mean_score(posterior)
 
 
 def _start(
@@ -326,6 +326,11 @@ def _unseen(problem: Problem, reached: Climb, heldout: Sequence[Chosen]) -> list
         np.add.at(tally[1], rows.query.ravel(), rows.weight.ravel())
         found.append(_log_mean(tally))
     return found
+
+
+def _mean_score(posterior: Posterior) -> float:
+    found = score(posterior.parts, posterior.mode.unsqueeze(0))
+    return _nanmean(torch.cat([torch.zeros(1, 0), *found], 1).numpy())
 
 
 def _log_mean(tally: Float[np.ndarray, "2 query"]) -> Float[np.ndarray, "query"]:

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from accord.rewards.annotators import Layout, Questions, answered, rows
+from accord.rewards.annotators import Layout, Questions, answered, rows, traits
 
 STEPS = 40  # Newton steps at most; 6 to 12 are usual
 TOLERANCE = 0.01  # nats: a step that gains less ends the climb; the next would gain its square or so
@@ -71,45 +71,38 @@ class Posterior:
         return self.mode + torch.linalg.solve_triangular(self.factor.T, noise, upper=True).T
 
 
-def _at(one: Asked, points: Float[Tensor, "point parameter"]) -> Float[Tensor, "point query own"]:
-    """What each answer depends on: the values at its places, then the row of its annotator."""
+def _given(
+    one: Asked, points: Float[Tensor, "point parameter"]
+) -> tuple[Float[Tensor, "point query place"], Float[Tensor, "point annotator trait"]]:
+    """What the answers depend on: the values at their places, and the rows of the annotators."""
     columns = one.basis.shape[2]
     values = (points[:, :columns] @ one.basis.flatten(0, 1).T).view(len(points), *one.basis.shape[:2])
-    table = torch.einsum("ktp,mp->mkt", one.traits, points[:, columns:])
-    return torch.cat([values, table[:, one.part.annotator]], -1)
+    return values, torch.einsum("ktp,mp->mkt", one.traits, points[:, columns:])
 
 
-def _scored(one: Asked, own: Float[Tensor, "point query own"]) -> Float[Tensor, "point query"]:
-    places = one.basis.shape[1]
-    query = torch.arange(own.shape[1]).expand(len(own), -1)
-    return answered(one.part, own[..., places:], own[..., :places], query)
+def _scored(
+    one: Asked, values: Float[Tensor, "point query place"], table: Float[Tensor, "point annotator trait"]
+) -> Float[Tensor, "point query"]:
+    query = torch.arange(values.shape[1]).expand(len(values), -1)
+    who = one.part.annotator.expand(len(values), -1)
+    return answered(one.part, traits(one.part, table).of(who), values, query)
 
 
-def score(parts: Sequence[Asked], mode: Float[Tensor, "parameter"]) -> list[Float[Tensor, "query"]]:
-    """Log-likelihood of every answer."""
-    return [_scored(one, _at(one, mode.unsqueeze(0)))[0] for one in parts]
-
-
-def _sloped(
-    one: Asked, own: Float[Tensor, "point query own"]
-) -> tuple[Float[Tensor, "point query"], Float[Tensor, "point query own"]]:
-    """Log-likelihood of every answer at several points, and its slope there."""
-    own = own.detach().requires_grad_()
-    with torch.enable_grad():
-        found = _scored(one, own)
-    return found.detach(), torch.autograd.grad(found.sum(), own)[0]
+def score(parts: Sequence[Asked], points: Float[Tensor, "point parameter"]) -> list[Float[Tensor, "point query"]]:
+    """Log-likelihood of every answer of each part at several points at once."""
+    return [_scored(one, *_given(one, points)) for one in parts]
 
 
 def slopes(
     one: Asked, points: Float[Tensor, "point parameter"]
 ) -> tuple[Float[Tensor, "point"], Float[Tensor, "point parameter"]]:
     """One part's log-likelihood and its slope at several points at once."""
-    found, slope = _sloped(one, _at(one, points))
-    places = one.basis.shape[1]
-    head = slope[..., :places].flatten(1) @ one.basis.flatten(0, 1)
-    by_annotator = slope.new_zeros(len(points), *one.traits.shape[:2])
-    by_annotator.index_add_(1, one.part.annotator, slope[..., places:])
-    return found.sum(1), torch.cat([head, torch.einsum("ktp,mkt->mp", one.traits, by_annotator)], 1)
+    values, table = (given.detach().requires_grad_() for given in _given(one, points))
+    with torch.enable_grad():
+        found = _scored(one, values, table).sum(1)
+    d_values, d_table = torch.autograd.grad(found.sum(), (values, table))
+    d_head = d_values.flatten(1) @ one.basis.flatten(0, 1)
+    return found.detach(), torch.cat([d_head, torch.einsum("ktp,mkt->mp", one.traits, d_table)], 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,12 +120,18 @@ def local(one: Asked, mode: Float[Tensor, "parameter"]) -> Local:
     Answers touch each other only through the parameters, so moving one number of all answers at once gives every
     answer's own small block. All moves are one call, in float64: errors are near 1e-8 of the curvature.
     """
-    own = _at(one, mode.unsqueeze(0))
+    values, table = _given(one, mode.unsqueeze(0))
+    own = torch.cat([values, table[:, one.part.annotator]], -1)
     moves = NUDGE * torch.eye(own.shape[2], dtype=mode.dtype).unsqueeze(1)
-    found, slope = _sloped(one, torch.cat([own, own + moves, own - moves]))
+    own = torch.cat([own, own + moves, own - moves]).detach().requires_grad_()
+    query = torch.arange(own.shape[1]).expand(len(own), -1)
+    with torch.enable_grad():
+        places = values.shape[2]
+        found = answered(one.part, traits(one.part, own[..., places:]), own[..., :places], query)
+    slope = torch.autograd.grad(found.sum(), own)[0]
     up, down = slope[1:].chunk(2)
     curve = ((up - down) / (2.0 * NUDGE)).permute(1, 0, 2)
-    return Local(found[0], slope[0], 0.5 * (curve + curve.transpose(1, 2)))
+    return Local(found[0].detach(), slope[0], 0.5 * (curve + curve.transpose(1, 2)))
 
 
 def gathered(
@@ -247,7 +246,7 @@ def left_out(
             slope, hessian = slope - d, hessian + dd
         step = torch.cholesky_solve(slope.unsqueeze(1), _factor(hessian, posterior.precision)).squeeze(1)
         modes.append(posterior.mode + step)
-    return [_scored(one, _at(one, torch.stack(modes))) for one in parts]
+    return score(parts, torch.stack(modes))
 
 
 def _climbed(
@@ -281,7 +280,7 @@ def _attended(
     step = torch.cholesky_solve(slope.unsqueeze(1), factor).squeeze(1).clamp(-1.0, 1.0)
     for _ in range(6):
         moved = torch.cat([draws[:, :first], (at + step).expand(len(draws), -1)], 1)
-        after = sum((_scored(one, _at(one, moved)).sum() for one in parts), slope.new_zeros(())) / len(draws)
+        after = sum((each.sum() for each in score(parts, moved)), slope.new_zeros(())) / len(draws)
         if float(after - 0.5 * (precision * (at + step - centre).square()).sum()) >= before:
             return step
         step = 0.5 * step
@@ -289,7 +288,7 @@ def _attended(
 
 
 def _joint(parts: Sequence[Asked], mode: Tensor, centre: Tensor, precision: Tensor) -> float:
-    likelihood = sum((part.sum() for part in score(parts, mode)), mode.new_zeros(()))
+    likelihood = sum((each.sum() for each in score(parts, mode.unsqueeze(0))), mode.new_zeros(()))
     return float(likelihood - 0.5 * (precision * (mode - centre).square()).sum())
 
 
