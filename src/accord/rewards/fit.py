@@ -25,9 +25,10 @@ from accord.rewards.annotators import Layout, Questions, questions
 from accord.rewards.features import Encoder, Features, Scaler, fit_scaler, read, scaled, value_unit
 from accord.rewards.fitted import FitReport, FittedReward, Reliability
 from accord.rewards.fused import Fused, Plain, Sums, bfloat16_is_native
-from accord.rewards.heads import Head, ask, head, narrow, prior, reliabilities, widen
-from accord.rewards.nets import MLP, Fourier, Net, SegmentTransformer, Stacked, fourier, module_class
-from accord.rewards.posterior import STILL, Asked, Posterior, empirical, left_out, maximise, score
+from accord.rewards.heads import ask, head, prior, reliabilities
+from accord.rewards.kernel import solve
+from accord.rewards.nets import MLP, Fourier, Net, SegmentTransformer, Stacked, module_class
+from accord.rewards.posterior import Posterior, empirical, left_out, maximise, score
 from accord.rewards.sampling import sample
 from accord.rewards.training import Chosen, Climb, Plan, Problem, chosen, climb, scores
 from accord.types import Evidence, InputError, NotFinite
@@ -35,11 +36,7 @@ from accord.types import Evidence, InputError, NotFinite
 __all__ = ["FitReport", "FittedReward", "Reliability", "RewardConfig", "fit"]
 
 FOLDS = 5  # at least: each member leaves out a fifth of the groups
-LENGTHS = (1.5, 0.7, 3.0)  # of the kernel, in deviations times sqrt(inputs); the evidence chooses
-NEAR = 0.2  # how still a length's evidence must be to be told from another's
-SAMPLE = 2000  # rows for the middle of the waves: the head takes the rest of it out exactly
 BLOCK = 64  # segments whose rewards are computed at once: hidden rows stay in the cache
-WAVES = 256  # random Fourier features: enough for a few thousand answers about tens of inputs
 
 
 @dataclass(frozen=True)
@@ -76,16 +73,6 @@ class RewardConfig:
             raise InputError(f'reward.precision is "{self.precision}": use auto, float32 or bfloat16.')
         if self.intervals not in ("laplace", "exact"):
             raise InputError(f'reward.intervals is "{self.intervals}": use laplace or exact.')
-
-
-@dataclass(frozen=True, eq=False)
-class Solved:
-    """A linear reward of one length: its head, and the posterior in those directions that the answers see."""
-
-    net: Fourier
-    head: Head
-    turn: Float[Tensor, "column kept"]
-    posterior: Posterior
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,52 +152,20 @@ def _solve(
     bare: bool,
 ) -> Found:
     """A linear or kernel reward: the mode, draws around it, and each fold from answers outside it."""
-    lengths = LENGTHS if config.kind == "kernel" and not bare else (1.0,)
-    waves = WAVES if config.kind == "kernel" and not bare else 0
-    still = NEAR if len(lengths) > 1 else STILL
-    rows = features.x[features.valid]
-    rows = rows[:: 1 + len(rows) // SAMPLE]
-    tried: list[Solved] = []
-    for length in lengths:
-        net = fourier(rows, waves, length, torch.Generator().manual_seed(seed))
-        now = head(net, torch.zeros(net.size), features)
-        asked, turn = narrow(ask(parts, layout, features, now.basis), net.size)
-        tried.append(Solved(net, now, turn, _evident(config, asked, layout, tried[-1:], turn.shape[1], still)))
-    best = max(tried, key=lambda one: one.posterior.evidence)
-    found, kept = best.posterior, best.turn.shape[1]
-    if len(lengths) > 1:
-        found = empirical(found.parts, found.centre, found.precision, found.mode, kept)
-    generator = torch.Generator().manual_seed(seed + 1)
-    members = found.draws(config.members, generator)
-    wide = widen(members[:, :kept], best.turn, float(found.precision[0]) ** -0.5, generator)
+    solved = solve(features, parts, layout, config.kind == "kernel" and not bare, config.kernel_sd, seed)
+    found = solved.posterior
+    flat, annotators = solved.draws(config.members, torch.Generator().manual_seed(seed + 1))
     exact = config.intervals == "exact" and bool(parts)
     return Found(
-        net=best.net,
-        flat=best.head.plain(wide),
-        annotators=members[:, kept:].float(),
+        net=solved.net,
+        flat=flat,
+        annotators=annotators,
         posteriors=[found],
-        draws=sample(found, layout, seed)[:, kept:] if exact else None,
+        draws=sample(found, layout, seed)[:, -layout.size :] if exact else None,
         heldout=_outside(found, folds),
         train=_mean_score(found),
         epochs=0,
     )
-
-
-def _evident(
-    config: RewardConfig, asked: Sequence[Asked], layout: Layout, before: Sequence[Solved], columns: int, still: float
-) -> Posterior:
-    """The posterior of one length, climbed to from the prior or from where the length before it ended."""
-    means, precisions = layout.vectors()
-    centre = torch.cat([torch.zeros(columns), means]).double()
-    precision = torch.cat([torch.full((columns,), config.kernel_sd**-2), precisions]).double()
-    start = centre.clone()
-    for last in (one.posterior for one in before):
-        at, tight = len(last.mode) - layout.size, last.precision[0]
-        rows = torch.cat([one.basis.flatten(0, 1) for one in asked])
-        values = torch.cat([(one.basis @ last.mode[:at]).flatten() for one in last.parts])
-        start = torch.cat([rows.T @ values / (rows.square().sum(0) + tight), last.mode[at:]])  # columns are orthogonal
-        precision[:columns] = tight
-    return empirical(asked, centre, precision, start, columns, still)
 
 
 def _outside(posterior: Posterior, folds: list[np.ndarray]) -> list[np.ndarray]:
