@@ -34,9 +34,9 @@ SOLVED = {"CartPole-v1": 475.0}
 POLICY = {
     "Acrobot-v1": PPOConfig(gamma=0.99, rollout=512),  # a reward so rare needs whole episodes in a roll-out
     "Pendulum-v1": PPOConfig(gamma=0.95),
-    "accord/FixedCartPole-v0": PPOConfig(rollout=60, minibatch=512),  # examples/cartpole.toml
+    "accord/FixedCartPole-v0": PPOConfig(rollout=60, minibatch=256),  # examples/cartpole.toml
 }
-TASK = {"accord/FixedCartPole-v0": ControlConfig(id="accord/FixedCartPole-v0", envs=64, cut=60)}
+TASK = {"accord/FixedCartPole-v0": ControlConfig(id="accord/FixedCartPole-v0", envs=32, cut=120)}
 
 
 class WatchedTruth:
