@@ -47,9 +47,11 @@ CARTPOLE = {
     "task.envs": "none",
     "feedback.labels": "400",
     "feedback.rounds": "15",
+    "feedback.segment": "50",
     "feedback.first": "0.1",
     "feedback.queries.items": "8",
     "reward.kind": "mlp",  # a kernel reward ended at 385 where nets ended at 500
+    "reward.inputs": "state_action",
     "policy.gamma": "0.98",
     "policy.rollout": "none",
     "policy.minibatch": "none",

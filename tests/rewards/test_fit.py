@@ -208,6 +208,20 @@ def test_contract_a_file_names_no_code_to_run(tmp_path):
         load(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("kind", ["kernel", "mlp", "transformer"])
+def test_invariance_a_reward_of_the_state_alone_ignores_every_action(kind, tmp_path):
+    from dataclasses import replace
+
+    config = replace(QUICK, kind=kind, inputs="state", members=2, epochs=1)
+    made = fit(evidence("demonstrate", count=60), config, discrete=False, terminates=False, seed=0)
+    made.save(tmp_path)
+    segments, _ = world(np.random.default_rng(1), 20)
+    others = [replace(segment, action=-3.0 * segment.action) for segment in segments]
+    assert made.value(segments).std() > 0.0
+    for reward in (made, load(tmp_path)):
+        assert np.array_equal(reward.value(segments), reward.value(others))
+
+
 # ------------------------------------------------------------------------------------------ scale and shift
 
 
@@ -369,7 +383,7 @@ def test_contract_a_nan_is_named_and_wrong_settings_are_refused():
     bad = batch_of(list(seen.segments[:5]))
     with pytest.raises(NotFinite, match="version 1"):
         found(bad)
-    for wrong in ({"kind": "tree"}, {"members": 0}, {"rate": -1.0}, {"precision": "half"}):
+    for wrong in ({"kind": "tree"}, {"members": 0}, {"rate": -1.0}, {"precision": "half"}, {"inputs": "action"}):
         with pytest.raises(InputError, match="reward"):
             RewardConfig(**wrong)
 

@@ -132,6 +132,13 @@ def test_golden_scaling_leaves_one_hot_actions_and_dead_columns_alone():
     assert x.tolist() == [[-1.0, 0.0, 1.0, 0.0], [1.0, 0.0, 0.0, 1.0]]
 
 
+@pytest.mark.parametrize("discrete", [True, False])
+def test_golden_where_a_reward_reads_the_state_alone_every_action_is_zero(discrete):
+    raw = read([steps(np.array([[1.0], [3.0]]), np.eye(2))])
+    x = scaled(raw, fit_scaler(raw, discrete, "state")).x[0]
+    assert x.tolist() == [[-1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
+
+
 def test_golden_outliers_are_clipped_at_ten_deviations():
     scaler = Scaler(torch.zeros(1), torch.ones(1))
     assert scaler(torch.tensor([[[99.0], [-99.0]]]), torch.zeros(1, 2, 0)).flatten().tolist() == [10.0, -10.0]

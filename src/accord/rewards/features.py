@@ -1,7 +1,8 @@
 """Segments as numbers: what a reward net reads.
 
 Control: the observation, scaled by a mean and a deviation that are frozen with the reward and then clipped, beside the
-action. Replies and images: one step whose observation is the vector that an injected encoder gives.
+action (0 where the reward reads the state alone). Replies and images: one step whose observation is the vector that an
+injected encoder gives.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ class Raw:
 
 @dataclass(frozen=True, eq=False)
 class Scaler:
-    """`(x - mean) / sd` of observation beside action, clipped to +-10. A one-hot action passes unchanged."""
+    """`(x - mean) / sd` of observation beside action, clipped to +-10. A one-hot action passes unchanged.
+
+    A column of infinite deviation is 0 for every row, so that nothing can be learned from it.
+    """
 
     mean: Float[Tensor, "feature"]
     sd: Float[Tensor, "feature"]
@@ -100,14 +104,19 @@ def _encoded(segments: Sequence[Segment], encode: Encoder | None) -> Raw:
     return Raw(rows[:, None, :], np.zeros((len(rows), 1, 0), np.float32), np.ones((len(rows), 1), bool))
 
 
-def fit_scaler(raw: Raw, discrete: bool) -> Scaler:
-    """Mean and deviation over valid steps; a column that hardly varies is only centred, a one-hot action left alone."""
+def fit_scaler(raw: Raw, discrete: bool, inputs: str = "state_action") -> Scaler:
+    """Mean and deviation over valid steps; a column that hardly varies is only centred, a one-hot action left alone.
+
+    Where `inputs` is "state", actions have an infinite deviation.
+    """
     rows = np.concatenate([raw.observation, raw.action], -1)[raw.valid]
     mean, sd = rows.mean(0, dtype=np.float64), rows.std(0, dtype=np.float64)
     sd = np.where(sd > 1e-4 * (1.0 + np.abs(mean)), sd, 1.0)
-    if discrete:
-        choices = slice(raw.observation.shape[-1], None)
-        mean[choices], sd[choices] = 0.0, 1.0
+    action = slice(raw.observation.shape[-1], None)
+    if inputs == "state":
+        sd[action] = np.inf
+    elif discrete:
+        mean[action], sd[action] = 0.0, 1.0
     return Scaler(torch.tensor(mean, dtype=torch.float32), torch.tensor(sd, dtype=torch.float32))
 
 

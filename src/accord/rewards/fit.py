@@ -44,6 +44,7 @@ class RewardConfig:
     """How rewards are fitted."""
 
     kind: str = "mlp"  # linear | kernel | mlp | transformer | module:package.Class
+    inputs: str = "state_action"  # state_action | state: then no action is read (GAIfO 1807.06158; AIRL 1710.11248)
     members: int = 5  # of the ensemble; 3 to 5 in the field (Christiano et al. 2017: 3; Coste et al. 2023: 5)
     width: int = 64  # hidden units (Christiano et al. 2017, appendix A: 2 x 64)
     depth: int = 2  # hidden layers, or blocks of a Transformer
@@ -63,6 +64,8 @@ class RewardConfig:
             raise InputError(
                 f'reward.kind is "{self.kind}": use linear, kernel, mlp, transformer or module:package.Class.'
             )
+        if self.inputs not in ("state_action", "state"):
+            raise InputError(f'reward.inputs is "{self.inputs}": use state_action or state.')
         for name in ("members", "width", "depth", "batch", "epochs", "warm_epochs", "patience"):
             if getattr(self, name) < 1:
                 raise InputError(f"reward.{name} is {getattr(self, name)}: it must be at least 1.")
@@ -116,7 +119,7 @@ def fit(
     raw = read(evidence.segments, encode)
     linear = config.kind in ("linear", "kernel") or evidence.answers < 2
     kept = None if linear or warm is None or isinstance(warm.net, Fourier) else warm
-    scaler = kept.scaler if kept is not None else fit_scaler(raw, discrete)
+    scaler = kept.scaler if kept is not None else fit_scaler(raw, discrete, config.inputs)
     features = scaled(raw, scaler)
     parts = tuple(questions(part) for part in evidence.parts if len(part.annotator))
     layout = Layout(parts, len(evidence.annotators))
