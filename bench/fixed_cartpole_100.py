@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from bench import harness
 from bench.harness import Bench, column, spread
 
-TASK, LABELS, STEPS = "accord/FixedCartPole-v0", 100, 100_000
+TASK, LABELS, STEPS = "accord/FixedCartPole-v0", 100, 300_000
+FIRST_SEED = 10_100  # 10,000 and 10,001 were seen while the settings still changed
 RANDOM = 22.0  # mean of 400 random episodes
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    options = harness.parse("fixed_cartpole_100", seeds=20, argv=argv)
+    options = harness.parse("fixed_cartpole_100", seeds=20, argv=argv, first=FIRST_SEED)
     bench = Bench.start("fixed_cartpole_100", options)
     labels, steps = (20, 60_000) if options.quick else (LABELS, STEPS)
     ours = harness.ours()

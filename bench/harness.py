@@ -52,27 +52,33 @@ class Options:
     retime: bool = False  # run again what shared its core with something else
     dev: bool = False  # seeds from 0, for developing
     side: str = "both"  # "ours" or "peer" fills the journal with that side alone
+    first: int = REPORTED_SEED
 
     def seed_list(self) -> list[int]:
         """The seeds to run."""
-        first = 0 if self.dev else REPORTED_SEED
+        first = 0 if self.dev else self.first
         return list(range(first, first + self.seeds))
 
 
-def parse(name: str, seeds: int, argv: Sequence[str] | None = None, quick_seeds: int = 1) -> Options:
-    """Reads the options that every benchmark has; `seeds` and `quick_seeds` are how many run if none is given."""
+def parse(
+    name: str, seeds: int, argv: Sequence[str] | None = None, quick_seeds: int = 1, first: int = REPORTED_SEED
+) -> Options:
+    """Reads the options that every benchmark has; `seeds` and `quick_seeds` are how many run if none is given.
+
+    `first` is another first seed, where the settings were still changed after the usual ones had been seen.
+    """
     parser = argparse.ArgumentParser(prog=f"python -m bench.{name}")
     parser.add_argument("--seeds", type=int, help=f"how many seeds (default {seeds})")
     parser.add_argument("--quick", action="store_true", help="a short form, to see that it runs; no result")
     parser.add_argument("--fresh", action="store_true", help="ignore the journal")
     parser.add_argument("--retime", action="store_true", help="run again what was timed on a shared core")
-    parser.add_argument("--dev", action="store_true", help="seeds from 0 instead of 10,000")
+    parser.add_argument("--dev", action="store_true", help="seeds from 0 instead of the reported ones")
     parser.add_argument("--side", choices=("both", "ours", "peer"), default="both", help="fill the journal")
     given = parser.parse_args(argv)
     if given.seeds is not None and given.seeds < 1:
         parser.error(f"--seeds is {given.seeds}; at least 1 is needed: leave it out to run {seeds}.")
     count = given.seeds or (quick_seeds if given.quick else seeds)
-    return Options(count, given.quick, given.fresh, given.retime, given.dev, given.side)
+    return Options(count, given.quick, given.fresh, given.retime, given.dev, given.side, first)
 
 
 # ------------------------------------------------------------------------------------------------ versions

@@ -29,9 +29,7 @@ def connect(url: str) -> tuple[URL, Engine]:
     try:
         engine = _sqlite(address) if _is_sqlite(address) else _postgresql(address)
     except ModuleNotFoundError as error:
-        raise InputError(
-            f"store {shown(address)}: {error.name} is missing; pip install 'accord[postgres]'."
-        ) from error
+        raise InputError(f"store {shown(address)}: {error.name} is missing; pip install 'accord[postgres]'.") from error
     try:
         with refusing(address), engine.execution_options(begin="IMMEDIATE").begin() as connection:
             _upgrade(address, connection)

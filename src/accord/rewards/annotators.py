@@ -255,7 +255,8 @@ def _model(
     """The kind's own log-likelihood, and that of an annotator who is not attending."""
     if part.kind == "correct":
         # What is given is always preferred, so a liking for one side or for one answer could explain everything.
-        model = likelihood.compare(*values.unbind(-1), outcome, None, own.slope, torch.zeros_like(own.slope))
+        given, corrected = values.unbind(-1)
+        model = likelihood.compare(given, corrected, outcome, None, own.slope, torch.zeros_like(own.slope))
         return model, torch.full_like(model, -math.log(2.0))
     if part.kind == "compare":
         assert own.side is not None and own.log_noise is not None
