@@ -20,7 +20,7 @@ TREE = {
     "policy": {"steps": 2000, "hidden": [8], "epochs": 2},
     "report": {"episodes": 4, "baselines": False},
 }
-TIMES = ("time", "seconds", "reward_hash")  # the reward's folder tells how long its fit took, so its hash does too
+TIMES = ("time", "seconds")
 
 
 def settings() -> config.RunConfig:

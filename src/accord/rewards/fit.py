@@ -12,7 +12,6 @@ A fold never splits a group of segments (one episode, one prompt).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -115,7 +114,6 @@ def fit(
 
     Raises InputError for segments of mixed sorts or without an encoder, NotFinite naming the place of a NaN.
     """
-    began = time.perf_counter()
     raw = read(evidence.segments, encode)
     linear = config.kind in ("linear", "kernel") or evidence.answers < 2
     kept = None if linear or warm is None or isinstance(warm.net, Fourier) else warm
@@ -137,7 +135,6 @@ def fit(
         train=found.train,
         heldout=_nanmean(np.concatenate([np.zeros(0), *found.heldout])),
         epochs=found.epochs,
-        seconds=time.perf_counter() - began,
         annotators=reliabilities(found.posteriors, found.draws, layout, parts, evidence.annotators),
         heldout_scores=tuple(found.heldout),
     )

@@ -47,7 +47,6 @@ class FitReport:
     train: float
     heldout: float
     epochs: int
-    seconds: float
     annotators: tuple[Reliability, ...] = ()
     heldout_scores: tuple[
         Float[np.ndarray, "_"], ...
@@ -67,7 +66,7 @@ class FittedReward:
     scale: Float[Tensor, "member"]  # multiplies a net's output: unit deviation per visited step
     shift: Float[Tensor, "member"]  # is added to it before
     logits: Float[Tensor, "member"]  # a scaled reward of 1 at one step, on the scale of the link
-    report: FitReport = FitReport(0, math.nan, math.nan, 0, 0.0)
+    report: FitReport = FitReport(0, math.nan, math.nan, 0)
     encode: Encoder | None = None
 
     def members(self, features: Features) -> Float[Tensor, "member segment time"]:
