@@ -147,8 +147,11 @@ class Made:
         values = reward.value(segments) if isinstance(reward, FittedReward) else np.zeros((0, len(pool)))
         ids = tuple(segment_id(segment) for segment in segments)
         features = np.stack([_mean_step(segment) for segment in segments])
-        candidates = Candidates(ids, values, np.zeros(len(ids), int), features)
-        return compose(candidates, due, self.settings.feedback.queries, np.random.default_rng(seed), round)
+        episodes = np.array([made.provenance.episode for made in pool])  # numbered in the order in which they began
+        candidates = Candidates(ids, values, episodes, features)
+        before = [query for query in self.store.queries() if query.round < round]  # a resumed round asks the same again
+        rng = np.random.default_rng(seed)
+        return compose(candidates, due, self.settings.feedback.queries, rng, round, before)
 
     def fit(
         self, evidence: Evidence, before: Sequence[Reward], version: int, seed: int

@@ -166,6 +166,11 @@ def _wait(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> Outc
 def _fit(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> Outcome:
     """Fits every candidate to all answers up to the cursor, warm from what it was."""
     packed = evidence.pack(parts.store, upto=state.cursor, cache=cache)
+    if packed.answers == 0 and not cache.answers:
+        raise InputError(
+            f"nobody answered in {plan.patience_seconds:g} s, so there is nothing to learn from: wait longer, "
+            "or let a teacher answer."
+        )
     if packed.answers == 0:
         raise InputError(
             f"all {state.cursor} answers of round {state.round} were skips, so there is nothing to learn from: "

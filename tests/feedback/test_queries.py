@@ -121,6 +121,14 @@ def test_golden_only_recent_segments_are_chosen_by_rule():
     assert min(min(places(q)) for q in ask(given_, 40, QueryConfig()) if q.acquisition == "uniform") < 10
 
 
+def test_golden_without_a_window_a_rule_looks_at_all_and_recent_at_ten_episodes():
+    given_ = candidates(40, recency=np.repeat(np.arange(20), 2))
+    for rule, first in (("recent", 20), ("disagreement", 0)):
+        config = QueryConfig(rule=rule, uniform=0.15, diverse=False)
+        chosen = [min(places(q)) for seed in range(20) for q in ask(given_, 20, config, seed) if q.acquisition == rule]
+        assert (min(chosen) >= 20) == (first == 20)
+
+
 def test_golden_uniform_queries_are_uniform():
     drawn = Counter(places(q) for seed in range(600) for q in ask(candidates(5), 2, QueryConfig(rule="uniform"), seed))
     # 1,200 draws over 10 pairs: sd of a count is about 10.

@@ -35,6 +35,7 @@ Rule = Literal["uniform", "recent", "disagreement", "bald", "d_optimal"]
 Places = tuple[int, ...]  # positions into the candidates: one possible query
 
 LEAST_UNIFORM = 0.15  # design section 7: below it nothing unbiased could be said about the reward
+QPA_WINDOW = 10  # trajectories
 SHORTLIST = 3  # candidates per query that reach the diversity step
 LISTED = 20_000  # up to so many possible queries are listed and drawn exactly; beyond, drawn and rejected
 
@@ -49,7 +50,7 @@ class QueryConfig:
     overlap: int = 1  # annotators for each query
     rule: Rule = "disagreement"  # of the queries that are not uniform
     uniform: float = 0.5  # their share; .15 at least (the half: QPA's evidence for plain on-policy queries)
-    window: int = 1  # how many of the newest `recency` values the rule looks at (QPA: the last 10 trajectories)
+    window: int | None = None  # newest episodes that the rule looks at; None: all, and 10 for `recent` (QPA)
     pool: int = 10  # candidates scored for each query (B-Pref `large_batch` 10)
     diverse: bool = True  # thin the best candidates to a diverse batch
     damping: float = 1.0  # d_optimal: prior precision of weights of standardised features
@@ -65,8 +66,9 @@ class QueryConfig:
             choices = ", ".join(map(str, levels))
             raise InputError(f"feedback.queries.levels is {self.levels}: to {self.kind}, choose one of {choices}.")
         for name, least in (("items", 2), ("overlap", 1), ("window", 1), ("pool", 1)):
-            if getattr(self, name) < least:
-                raise InputError(f"feedback.queries.{name} is {getattr(self, name)}: give {least} or more.")
+            given = getattr(self, name)
+            if given is not None and given < least:
+                raise InputError(f"feedback.queries.{name} is {given}: give {least} or more.")
         if self.damping <= 0:
             raise InputError(f"feedback.queries.damping is {self.damping}: give a number above 0.")
 
@@ -129,7 +131,8 @@ def _by_rule(
     seen: Iterable[Places],
     taken: set[Places],
 ) -> list[Places]:
-    newest = np.unique(candidates.recency)[-config.window :][0]
+    window = config.window or (QPA_WINDOW if config.rule == "recent" else len(candidates.recency))
+    newest = np.unique(candidates.recency)[-window:][0]
     recent = [i for i in _first_of_each(candidates.ids) if candidates.recency[i] >= newest]
     if config.rule == "recent":
         return _draw(candidates, recent, config.size, count, taken, rng)

@@ -4,9 +4,9 @@ Laplace's approximation sits at a mode, where a head explains careless answers b
 out too high and their intervals too narrow. Draws cost seconds, and need no approximation.
 
 Source: Neal 2011, "MCMC using Hamiltonian dynamics", section 3.3, run in the coordinates in which Laplace's
-approximation is standard normal. Differs from it in: single precision, whose error is far below that of
-a step; many short chains side by side as one batch, which share each
-step's overhead. The prior deviation of the head is drawn as well, about the value that the evidence chose.
+approximation is standard normal. Differs from it in: single precision, whose error is far below that of a step; many
+short chains side by side as one batch, which share each step's overhead. The prior deviation of the head is drawn as
+well, about the value that the evidence chose.
 """
 
 from __future__ import annotations
