@@ -166,16 +166,8 @@ def _wait(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> Outc
 def _fit(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> Outcome:
     """Fits every candidate to all answers up to the cursor, warm from what it was."""
     packed = evidence.pack(parts.store, upto=state.cursor, cache=cache)
-    if packed.answers == 0 and not cache.answers:
-        raise InputError(
-            f"nobody answered in {plan.patience_seconds:g} s, so there is nothing to learn from: wait longer, "
-            "or let a teacher answer."
-        )
     if packed.answers == 0:
-        raise InputError(
-            f"all {state.cursor} answers of round {state.round} were skips, so there is nothing to learn from: "
-            "ask about segments that differ more, or raise feedback.labels."
-        )
+        raise InputError(_why_nothing(state, plan))
     if state.reward is not None:
         new = [answer for answer in cache.answers if state.since < answer.seq <= state.cursor]
         own = evidence.pack_answers(evidence.usable(new, cache.queries), cache.segments, cache.groups)
@@ -231,6 +223,18 @@ def learning_steps(task: Task) -> int:
 
 def _ids(pool: Sequence[Collected]) -> list[SegmentId]:
     return [segment_id(made.segment) for made in pool]
+
+
+def _why_nothing(state: State, plan: Plan) -> str:
+    if not state.cursor:
+        return (
+            f"nobody answered in {plan.patience_seconds:g} s, so there is nothing to learn from: wait longer, "
+            "or let a teacher answer."
+        )
+    return (
+        f"all {state.cursor} answers of round {state.round} were skips, so there is nothing to learn from: "
+        "ask about segments that differ more, or raise feedback.labels."
+    )
 
 
 def _shown(record: Mapping[str, object]) -> dict[str, float]:
