@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from accord import loop, records
 from accord.feedback.store import Store
 from accord.feedback.teachers import Teacher, TeacherConfig
-from accord.loop import Parts, Plan, State, learning_steps, round_half, spread
+from accord.loop import Parts, Plan, State, learning_steps, paced, round_half, spread
 from accord.progress import Silent
 from accord.rewards.judge import Forecasts
 from accord.types import (
@@ -328,6 +328,11 @@ def test_golden_labels_of_five_rounds():
     # 25 first; 75 more as 1/2 : 1/3 : 1/4 : 1/5 of 77/60, cumulative 29.22, 48.70, 63.31, 75.
     assert spread(100, 5, 0.25) == (25, 54, 74, 88, 100)
     assert spread(7, 1, 0.25) == (7,)
+
+
+def test_golden_steps_are_even_or_grow_with_the_round():
+    assert paced(1_100, 100, 4, 0.0) == (350, 600, 850, 1_100)
+    assert paced(1_100, 100, 4, 1.0) == (200, 400, 700, 1_100)
 
 
 @given(st.integers(-1_000, 1_000))

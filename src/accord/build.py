@@ -102,10 +102,8 @@ class Made:
             raise InputError(
                 f"policy.steps is {policy.steps}; the first segments take {explored}: raise it or lower task.envs."
             )
-        steps = np.linspace(explored, policy.steps, rounds + 1)[1:].round().astype(int)
-        return loop.Plan(
-            self.settings.seed, loop.spread(feedback.labels, rounds, feedback.first), tuple(int(s) for s in steps)
-        )
+        labels = loop.spread(feedback.labels, rounds, feedback.first)
+        return loop.Plan(self.settings.seed, labels, loop.paced(policy.steps, explored, rounds, feedback.growth))
 
     def _explore_ticks(self) -> int:
         """Random steps of each copy before the first question: two segments' worth."""

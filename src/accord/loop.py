@@ -253,6 +253,15 @@ def spread(total: int, rounds: int, first: float) -> tuple[int, ...]:
     return (start, *(start + round_half(float(x)) for x in later))
 
 
+def paced(total: int, before: int, rounds: int, growth: float) -> tuple[int, ...]:
+    """Cumulative steps by round, from `before` to `total`: round t takes a share as (1 + t)^growth.
+
+    Where steps are many, short first rounds let a policy learn from more than one reward before the labels are spent.
+    """
+    share = np.cumsum(np.arange(1.0, rounds + 1.0) ** growth)
+    return tuple(before + round_half(float(x)) for x in share / share[-1] * (total - before))
+
+
 def round_half(x: float) -> int:
     """To the nearest whole number, halves upwards."""
     return int(np.floor(x + 0.5))
