@@ -66,7 +66,16 @@ def measure(bench: Bench, task: Task, ours: Worker, imitation: Worker) -> dict[s
         theirs = bench.measure(imitation, *peer_arguments(task, bench.options), seed=seed)
         results["peer"].append(theirs)
         if bench.options.side != "peer":
-            arguments = ("loop", task.id, theirs["env_steps"], "--labels", theirs["labels"], "--flaw", "noisy")
+            arguments = (
+                "loop",
+                task.id,
+                theirs["env_steps"],
+                "--labels",
+                theirs["labels"],
+                "--flaw",
+                "noisy",
+                "--many",
+            )
             results["ours"].append(bench.measure(ours, *arguments, seed=seed))
     return results
 

@@ -1,7 +1,7 @@
 """Our side of the benchmarks, one fresh process each:
 
     python -m bench.ours ppo ENV STEPS --seed SEED
-    python -m bench.ours loop ENV STEPS --labels LABELS --flaw FLAW --seed SEED
+    python -m bench.ours loop ENV STEPS --labels LABELS --flaw FLAW [--many] --seed SEED
 
 The clock and the evaluation are the peers' own (`bench/peers/protocol.py`): the clock runs from making the
 environments to holding the trained policy, and the policy is then judged on Gymnasium's plain environments, not on
@@ -28,8 +28,12 @@ from bench.peers.protocol import Clock, Solved, evaluate, finish, quiet_output, 
 EXAMPLES = Path(__file__).parent.parent / "examples"  # the settings that users start from are the ones measured
 EXAMPLE = {"Pendulum-v1": "pendulum.toml", "accord/FixedCartPole-v0": "cartpole.toml"}
 
-# Above so many steps Pendulum's rounds grow: even ones would be a tenth of the run before the second reward is there.
-MANY = 100_000
+# Beside imitation the loop takes 2 to 5 times the examples' steps. Then fewer passes and larger minibatches do, and
+# Pendulum's rounds grow: the first of even ones would take a tenth of the run before there is a second reward.
+WITH_MANY = {
+    "Pendulum-v1": {"feedback.growth": "1", "policy.minibatch": "256"},
+    "accord/FixedCartPole-v0": {"policy.epochs": "2"},
+}
 
 SOLVED = {"CartPole-v1": 475.0}
 
@@ -37,7 +41,7 @@ SOLVED = {"CartPole-v1": 475.0}
 POLICY = {
     "Acrobot-v1": PPOConfig(gamma=0.99, rollout=512),  # a reward so rare needs whole episodes in a roll-out
     "Pendulum-v1": PPOConfig(gamma=0.95),
-    "accord/FixedCartPole-v0": PPOConfig(rollout=60, minibatch=256),  # examples/cartpole.toml
+    "accord/FixedCartPole-v0": PPOConfig(rollout=60, minibatch=256, epochs=6),  # examples/cartpole.toml
 }
 TASK = {"accord/FixedCartPole-v0": ControlConfig(id="accord/FixedCartPole-v0", envs=32, cut=120)}
 
@@ -90,14 +94,14 @@ def ppo(env_id: str, steps: int, seed: int) -> None:
     )
 
 
-def loop(env_id: str, steps: int, labels: int, flaw: str, seed: int) -> None:
+def loop(env_id: str, steps: int, labels: int, flaw: str, many: bool, seed: int) -> None:
     """The whole loop, from comparisons by a teacher to a policy; no controls, which the peer does not run either."""
     from accord import build, config, records  # before the clock, and not needed by `ppo`
 
     given = {"seed": seed, "feedback.labels": labels, "feedback.teacher.flaw": flaw, "policy.steps": steps}
-    if env_id == "Pendulum-v1" and steps > MANY:
-        given["feedback.growth"] = 1
     overrides = {key: str(value) for key, value in given.items()} | {"report.baselines": "false"}
+    if many:
+        overrides |= WITH_MANY[env_id]
     with quiet_output(), tempfile.TemporaryDirectory() as folder:
         resolved = config.load(EXAMPLES / EXAMPLE[env_id], overrides)
         warm_up()
@@ -120,13 +124,14 @@ def main() -> None:
     parser.add_argument("steps", type=int)
     parser.add_argument("--labels", type=int, default=0)
     parser.add_argument("--flaw", default="oracle")
+    parser.add_argument("--many", action="store_true", help="the settings for the steps that imitation takes")
     parser.add_argument("--seed", type=int, required=True)
     given = parser.parse_args()
     runtime.set_up()
     if given.work == "ppo":
         ppo(given.env, given.steps, given.seed)
     else:
-        loop(given.env, given.steps, given.labels, given.flaw, given.seed)
+        loop(given.env, given.steps, given.labels, given.flaw, given.many, given.seed)
 
 
 if __name__ == "__main__":
