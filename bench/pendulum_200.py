@@ -15,7 +15,7 @@ from bench import harness
 from bench.harness import Bench, column, spread
 
 LABELS, STEPS = 200, 50_000
-FIRST_SEED = 10_200  # earlier ones were seen before the settings last changed
+FIRST_SEED = 10_300  # earlier ones were seen before the settings last changed
 PUBLISHED = {"mean": -196.5, "median": -165.5, "sd": 138.0, "worst": -1043.0, "runs": 100, "source": "imitation #771"}
 FAILED = -400.0
 
