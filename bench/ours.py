@@ -32,7 +32,7 @@ EXAMPLE = {"Pendulum-v1": "pendulum.toml", "accord/FixedCartPole-v0": "cartpole.
 # Pendulum's rounds grow: the first of even ones would take a tenth of the run before there is a second reward.
 WITH_MANY = {
     "Pendulum-v1": {"feedback.growth": "1", "policy.minibatch": "256"},
-    "accord/FixedCartPole-v0": {"policy.epochs": "2"},
+    "accord/FixedCartPole-v0": {"policy.epochs": "2", "policy.minibatch": "512"},
 }
 
 SOLVED = {"CartPole-v1": 475.0}
