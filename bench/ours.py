@@ -39,7 +39,7 @@ SOLVED = {"CartPole-v1": 475.0}
 
 # Where PPO's defaults are not what is used, task by task.
 POLICY = {
-    "Acrobot-v1": PPOConfig(gamma=0.99, rollout=512),  # a reward so rare needs whole episodes in a roll-out
+    "Acrobot-v1": PPOConfig(gamma=0.99, rollout=512, epochs=5),  # a reward so rare needs whole episodes in a roll-out
     "Pendulum-v1": PPOConfig(gamma=0.95),
     "accord/FixedCartPole-v0": PPOConfig(rollout=60, minibatch=256, epochs=6),  # examples/cartpole.toml
 }
