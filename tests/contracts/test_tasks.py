@@ -204,13 +204,16 @@ def test_contract_ranges_are_checked(name: str, value: int):
         ControlConfig(**{name: value})
 
 
-def test_golden_a_cut_shortens_training_alone():
-    task = ControlTask(ControlConfig(id=LOOPED, envs=2, cut=3, horizon=9))
-    ends = [step.truncated.all() for _, _, step in travel(task, 0, 9)]
-    assert ends == [False, False, True] * 3
-    assert task.spec.horizon == 9
-    ends = [step.truncated.all() for _, _, step in travel(task.sibling(2), 0, 9)]
-    assert ends == [False] * 8 + [True]
+@pytest.mark.parametrize(("id", "factor"), [(LOOPED, 1), ("accord/FixedCartPole-v0", 2)])  # looped and vectorised
+def test_golden_a_cut_shortens_training_alone_from_copy_to_copy_by_one_factor_up_to_the_horizon(id: str, factor: int):
+    task = ControlTask(ControlConfig(id=id, envs=3, cut=2 * factor, horizon=8 * factor))
+    ends = np.stack([step.truncated for _, _, step in travel(task, 0, 8 * factor)], 1)
+    assert [(1 + np.flatnonzero(copy)).tolist() for copy in ends] == [
+        [n * factor for n in ticks] for ticks in ([2, 4, 6, 8], [4, 8], [8])
+    ]
+    assert task.spec.horizon == 8 * factor
+    uncut = [step.truncated.all() for _, _, step in travel(task.sibling(2), 0, 8 * factor)]
+    assert uncut == [False] * (8 * factor - 1) + [True]
 
 
 def test_golden_which_tasks_end_by_themselves():

@@ -12,6 +12,7 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.classic_control.cartpole import CartPoleEnv, CartPoleVectorEnv
 from gymnasium.vector import AutoresetMode
+from jaxtyping import Int
 
 HORIZON = 500
 
@@ -27,12 +28,21 @@ class FixedCartPole(CartPoleEnv):
 
 
 class FixedCartPoleVector(CartPoleVectorEnv):
-    """Many copies, all ending together; the last call of an episode resets them and hands out `final_obs`."""
+    """Many copies, each with its own time limit where an array is given.
+
+    The last call of an episode resets its copy and hands out `final_obs`.
+    """
 
     metadata = {**CartPoleVectorEnv.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012  Gymnasium's form
 
-    def __init__(self, num_envs: int = 1, max_episode_steps: int = HORIZON, render_mode: str | None = None) -> None:
-        super().__init__(num_envs, max_episode_steps, render_mode)
+    def __init__(
+        self,
+        num_envs: int = 1,
+        max_episode_steps: int | Int[np.ndarray, "env"] = HORIZON,
+        render_mode: str | None = None,
+    ) -> None:
+        super().__init__(num_envs, HORIZON, render_mode)
+        self.max_episode_steps = np.asarray(max_episode_steps)  # Gymnasium compares it to every copy's own count
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One step of CartPole-v1's physics for every copy."""

@@ -35,7 +35,7 @@ class ControlConfig:
     id: str = "accord/FixedCartPole-v0"
     envs: int | None = None  # copies stepped together; None: 256 where vectorised, else 16
     horizon: int | None = None  # steps after which an episode is cut; None: as registered
-    cut: int | None = None  # steps after which training cuts an episode and bootstraps (Pardo et al., arXiv:1712.00378)
+    cut: int | None = None  # training cuts and bootstraps: from `cut` steps to the horizon, copy by copy (1712.00378)
     terminates: bool | None = None  # whether an episode can end before its horizon; None: as known, else yes
 
     def __post_init__(self) -> None:
@@ -153,9 +153,10 @@ def _open(config: ControlConfig) -> tuple[Stepper, TaskSpec]:
     envs = config.envs or (ENVS_VECTORISED if vectorised else ENVS_LOOP)
     stepper: Stepper
     if vectorised:
-        stepper = Vectorised(_make_vector(config, min(horizon, config.cut or horizon), envs), action)
+        stepper = Vectorised(_make_vector(config, _limits(config, horizon, envs)), action)
     else:
-        stepper = Loop([_make(config, config.cut) for _ in range(envs)], action)
+        limits = _limits(config, horizon, envs).tolist()
+        stepper = Loop([_make(config, limit) for limit in limits], action)
     terminates = config.id not in NEVER_TERMINATE if config.terminates is None else config.terminates
     declared = Declared(stepper, observation_space)
     return declared, TaskSpec(config.id, size, action, horizon, terminates, envs, declared.low, declared.high)
@@ -168,10 +169,20 @@ def _make(config: ControlConfig, cut: int | None = None) -> gymnasium.Env:
         raise InputError(f"{config.id} needs a package that is missing ({error}): install it and run again.") from error
 
 
-def _make_vector(config: ControlConfig, steps: int, envs: int) -> VectorEnv:
+def _make_vector(config: ControlConfig, limits: Int[np.ndarray, "env"]) -> VectorEnv:
+    one = int(limits[0])
+    steps = one if (limits == one).all() else limits  # a limit for each copy only where they differ
     return gymnasium.make_vec(
-        config.id, num_envs=envs, vectorization_mode="vector_entry_point", max_episode_steps=steps
+        config.id, num_envs=len(limits), vectorization_mode="vector_entry_point", max_episode_steps=steps
     )
+
+
+def _limits(config: ControlConfig, horizon: int, envs: int) -> Int[np.ndarray, "env"]:
+    """Steps after which each copy's episode is cut: from `cut` to the horizon, each longer than the last by one factor.
+
+    Short episodes show often what failing early looks like, long ones what drifts slowly; equal steps go to each.
+    """
+    return np.geomspace(min(config.cut or horizon, horizon), horizon, envs).round().astype(np.int64)
 
 
 def _unknown(id: str) -> str:
