@@ -273,11 +273,9 @@ def _give(
     turned: bool,
     rng: np.random.Generator,
 ) -> Value:
-    offered = query.segments[1:] if query.kind == "correct" else ()
+    offered = _offered(query)
     prompts = {known[segment].prompt for segment in query.segments}
-    pool = list(offered) or [
-        s for s in library if s not in query.segments and (not prompts or known[s].prompt in prompts)
-    ]
+    pool = offered or [s for s in library if s not in query.segments and (not prompts or known[s].prompt in prompts)]
     if len(pool) > DRAW and not offered:
         pool = [pool[i] for i in rng.choice(len(pool), DRAW, replace=False)]
     if query.kind == "correct":
@@ -286,6 +284,11 @@ def _give(
         return Skip("nothing better known" if query.kind == "correct" else "nothing to show")
     values = _gumbel_values([known[s] for s in pool], beta, rng)
     return Given(pool[int(np.argmin(values) if turned else np.argmax(values))])
+
+
+def _offered(query: Query) -> list[SegmentId]:
+    """What may be given: a correction's offers; none is "whatever is known"."""
+    return list(query.segments[1:]) if query.kind == "correct" else []
 
 
 def _by_side(query: Query, shown: tuple[int, ...]) -> Side | Order:
@@ -304,7 +307,7 @@ def _at_random(query: Query, library: Sequence[SegmentId], rng: np.random.Genera
         return Score(int(rng.integers(query.levels)), query.levels)
     if query.kind == "approve":
         return Verdict(bool(rng.random() < 0.5))
-    pool = list(query.segments[1:]) or list(library)
+    pool = _offered(query) or list(library)
     return Given(pool[int(rng.integers(len(pool)))]) if pool else Skip("nothing to show")
 
 
