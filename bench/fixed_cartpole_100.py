@@ -15,7 +15,7 @@ from bench import harness
 from bench.harness import Bench, column, spread
 
 TASK, LABELS, STEPS = "accord/FixedCartPole-v0", 100, 300_000
-FIRST_SEED = 10_200  # earlier ones were seen before the settings last changed
+FIRST_SEED = 10_300  # earlier ones were seen before the settings last changed
 RANDOM = 22.0  # mean of 400 random episodes
 
 

@@ -22,6 +22,7 @@ import time
 import numpy as np
 import torch
 
+from accord import runtime
 from accord.rewards.annotators import Layout, questions
 from accord.rewards.features import Features
 from accord.rewards.fit import RewardConfig, problem_of
@@ -60,7 +61,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer repeats")
     parser.add_argument("--seeds", type=int, default=None, help="repeats, 9 unless told")
     options = parser.parse_args()
-    torch.set_num_threads(1)
+    runtime.set_up()  # as a run does
     repeats = options.seeds or (3 if options.quick else 9)
     figures: dict[str, list[float]] = {"single": [], "population": [], "ratio": []}
     seconds_a_pair(1, 1, 6, 640, 1, 0)  # loads kernels

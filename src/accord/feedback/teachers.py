@@ -12,6 +12,8 @@ Differs from the paper in:
 - "Mean true return * T / horizon" is estimated as T times the mean true reward per step of the segments that queries
   of this round and earlier ones name; returns are counted from the lowest of them where any is negative (else a task
   whose rewards are all negative would be skipped almost whole).
+- What a noisy teacher compares with the threshold of `equal` is the difference that it perceives, noise and all: nobody
+  ties on what they cannot see. That makes ties Rao and Kupper's; without noise it is the paper's rule.
 - Two returns that are equal are a tie where the query has a middle level, and a coin where it has none (the code
   always says "the first"). A tie within the threshold at a query without a middle level is a skip.
 - The rule is carried over to the other kinds (`answer_value`), and one-sidedness, spam and drift are ours.
@@ -222,14 +224,14 @@ def _compare(
     seen: Sequence[Seen], levels: int, scale: Scale, traits: Traits, turned: bool, rng: np.random.Generator
 ) -> Value:
     first, second = seen
-    within = abs(first.total - second.total) < traits.equal * scale.mean * (first.steps + second.steps) / 2
     same = math.isclose(first.value, second.value, rel_tol=1e-6, abs_tol=1e-9)
+    error = rng.logistic() / traits.beta
+    within = abs(first.total - second.total + error) < traits.equal * scale.mean * (first.steps + second.steps) / 2
     if within and levels % 2 == 0:
         return Skip("no difference seen")
     if within or (same and levels % 2 == 1):
         return Side(levels // 2, levels)
-    difference = 0.0 if same else first.value - second.value
-    difference += rng.logistic() / traits.beta
+    difference = (0.0 if same else first.value - second.value) + error
     ahead = difference > 0 if difference != 0 else bool(rng.random() < 0.5)
     strength = _strength(abs(difference), levels // 2, math.sqrt(2) * scale.spread)
     half = levels // 2
