@@ -23,8 +23,8 @@ TREE = {
 TIMES = ("time", "seconds")
 
 
-def settings() -> config.RunConfig:
-    return config.from_tree(TREE)
+def settings(reward: str = "mlp") -> config.RunConfig:
+    return config.from_tree({**TREE, "reward": {**TREE["reward"], "kind": reward}})
 
 
 def outcome(folder: Path) -> dict[str, object]:
@@ -91,6 +91,17 @@ def test_invariance_stopped_at_every_stage_it_ends_the_same(whole: dict[str, obj
     build.run(settings(), folder, resume=True)
     assert outcome(folder) == whole
     assert all(link.holds for link in lineage.verify(folder))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["kernel", "transformer", "module:tests.rewards.test_nets.Classical"])
+def test_invariance_resumed_with_any_kind_of_reward_it_ends_the_same(kind: str, tmp_path: Path):
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    build.run(settings(kind), whole)
+    with pytest.raises(Stopped):
+        build.run(settings(kind), folder, progress=StopAt(1, "fit", recorded=False))
+    build.run(settings(kind), folder, resume=True)
+    assert outcome(folder) == outcome(whole)
 
 
 def killed(folder: Path, after: float) -> bool:

@@ -21,6 +21,7 @@ from accord.rewards.fit import fit
 from accord.rewards.fitted import FittedReward
 from accord.rewards.fixed import Constant, TrueReward
 from accord.rewards.judge import Forecasts, forecast
+from accord.rewards.nets import module_class
 from accord.sinks import open_sinks
 from accord.tasks import demonstrations
 from accord.tasks.collect import collect, evaluate, explore, random_actions
@@ -82,7 +83,8 @@ class Made:
             raise InputError(f'feedback.annotator is "{feedback.annotator}"; this version has "teacher": choose it.')
         self.annotator = self._annotator()
         self.plan = self._plan()
-        self.checkpoints = checkpoints.Checkpoints(out / records.CHECKPOINTS, self.task, self.policy)
+        own = module_class(settings.reward.kind) if settings.reward.kind.startswith("module:") else None
+        self.checkpoints = checkpoints.Checkpoints(out / records.CHECKPOINTS, self.task, self.policy, own)
 
     def _annotator(self) -> Annotator:
         """Recorded demonstrations where they are given, else a teacher."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from accord.durable import hash_file, new_folder, write_json
 from accord.loop import State
@@ -28,8 +29,9 @@ FIELDS = ("round", "stage", "since", "cursor", "labels", "reward_hash", "seconds
 class Checkpoints:
     """The `checkpoints` folder of one run."""
 
-    def __init__(self, folder: Path, task: ControlTask, policy: Policy) -> None:
-        self.folder, self.task, self.policy = folder, task, policy
+    def __init__(self, folder: Path, task: ControlTask, policy: Policy, module: type[nn.Module] | None = None) -> None:
+        """`module` is the class of the user's own reward net, which a file may not name."""
+        self.folder, self.task, self.policy, self.module = folder, task, policy, module
         self._reward = self._policy = self._steps = ""
 
     def keep_reward(self, reward: Reward, round: int) -> str:
@@ -80,7 +82,7 @@ class Checkpoints:
         if self._policy:
             self.policy.load(self.folder / self._policy)
         self.task.recent.load(self.folder / self._steps / "recent.safetensors")
-        reward = load(self.folder / self._reward) if self._reward else None
+        reward = load(self.folder / self._reward, module=self.module) if self._reward else None
         forecasts = tuple(_forecasts(each) for each in saved["forecasts"])
         small = {name: saved[name] for name in FIELDS}
         return State(**small, reward=reward, candidates=(reward,) if reward else (), forecasts=forecasts)

@@ -351,7 +351,7 @@ def _freeze(found: Found, features: Features, layout: Layout, names: tuple[str, 
     return FittedReward(
         version=1,
         net=found.net,
-        flat=found.flat,
+        flat=found.flat.contiguous(),  # as after loading: another layout is summed in another order
         annotators={name: view.clone() for name, view in layout.views(found.annotators).items()},
         names=names,
         scaler=Scaler(torch.zeros(0), torch.ones(0)),

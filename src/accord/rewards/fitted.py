@@ -135,7 +135,8 @@ def load(folder: Path, encode: Encoder | None = None, module: type[nn.Module] | 
     """
     try:
         text = json.loads((folder / TEXT).read_text(encoding="utf-8"))
-        tensors = load_file(folder / WEIGHTS)
+        # Copies are aligned as fresh tensors are: from another address a cosine is rounded otherwise.
+        tensors = {name: tensor.clone() for name, tensor in load_file(folder / WEIGHTS).items()}
     except (OSError, ValueError, SafetensorError) as error:
         raise InputError(f"{folder} holds no readable reward ({error}); give the folder of a saved one.") from error
     report = text["report"]

@@ -272,7 +272,7 @@ class PPO:
 
     def load(self, folder: Path) -> None:
         """What `save` wrote."""
-        tensors = load_file(folder / "policy.safetensors")
+        tensors = {name: tensor.clone() for name, tensor in load_file(folder / "policy.safetensors").items()}
         counters = json.loads((folder / "policy.json").read_text())
         self.net.load_state_dict({name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")})
         state: dict[int, dict[str, Tensor]] = {}
