@@ -156,34 +156,14 @@ def skill_logits(part: Questions, parameters: Mapping[str, Tensor]) -> Float[Ten
 
 @dataclass(frozen=True, eq=False)
 class Traits:
-    """What the likelihood of one part needs of its annotators, or of whoever gave each answer; some with an axis more.
+    """What the likelihood of one part needs of whoever gave each answer; some with an axis more."""
 
-    `giver` is an annotator or a query.
-    """
-
-    slope: Float[Tensor, "member giver"]
-    log_skill: Float[Tensor, "member giver"]
-    log_lapse: Float[Tensor, "member giver"]
-    side: Float[Tensor, "member giver"] | None = None  # for approve: minus the threshold
-    log_noise: Float[Tensor, "member giver level"] | None = None
-    cuts: Float[Tensor, "member giver cut"] | None = None
-
-    def of(self, who: Int[Tensor, "member query"]) -> Traits:
-        """The traits of whoever gave each answer: every array in one look-up."""
-        plain = [self.slope, self.log_skill, self.log_lapse, *([] if self.side is None else [self.side])]
-        wide = [table for table in (self.log_noise, self.cuts) if table is not None]
-        table = torch.cat([torch.stack(plain, -1), *wide], -1)
-        rows = table.gather(1, who.unsqueeze(-1).expand(-1, -1, table.shape[-1]))
-        split = rows[..., len(plain) :].split([column.shape[-1] for column in wide], -1)
-        slope, log_skill, log_lapse, *side = rows[..., : len(plain)].unbind(-1)
-        return Traits(
-            slope,
-            log_skill,
-            log_lapse,
-            side=side[0] if side else None,
-            log_noise=None if self.log_noise is None else split[0],
-            cuts=None if self.cuts is None else split[-1],
-        )
+    slope: Float[Tensor, "member query"]
+    log_skill: Float[Tensor, "member query"]
+    log_lapse: Float[Tensor, "member query"]
+    side: Float[Tensor, "member query"] | None = None  # for approve: minus the threshold
+    log_noise: Float[Tensor, "member query level"] | None = None
+    cuts: Float[Tensor, "member query cut"] | None = None
 
 
 def rows(part: Questions, parameters: Mapping[str, Tensor]) -> Float[Tensor, "member annotator trait"]:
@@ -205,8 +185,8 @@ def rows(part: Questions, parameters: Mapping[str, Tensor]) -> Float[Tensor, "me
     return torch.cat(found, -1)
 
 
-def traits(part: Questions, own: Float[Tensor, "member giver trait"]) -> Traits:
-    """Rows of annotators as what they mean."""
+def traits(part: Questions, own: Float[Tensor, "member query trait"]) -> Traits:
+    """What the rows of whoever gave each answer mean."""
     slope, skill = own[..., 0].exp(), own[..., 1]
     log_skill = F.logsigmoid(skill)
     log_lapse = log_skill - skill
@@ -230,7 +210,8 @@ def log_likelihood(
     query: Int[Tensor, "member query"],
 ) -> Float[Tensor, "member query"]:
     """The log-likelihood of the answers numbered `query`, given the values of their segments under each member."""
-    return answered(part, traits(part, rows(part, parameters)).of(part.annotator[query]), values, query)
+    own, who = rows(part, parameters), part.annotator[query].unsqueeze(-1)
+    return answered(part, traits(part, own.gather(1, who.expand(-1, -1, own.shape[2]))), values, query)
 
 
 def answered(

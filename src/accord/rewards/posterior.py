@@ -84,8 +84,7 @@ def _scored(
     one: Asked, values: Float[Tensor, "point query place"], table: Float[Tensor, "point annotator trait"]
 ) -> Float[Tensor, "point query"]:
     query = torch.arange(values.shape[1]).expand(len(values), -1)
-    who = one.part.annotator.expand(len(values), -1)
-    return answered(one.part, traits(one.part, table).of(who), values, query)
+    return answered(one.part, traits(one.part, table[:, one.part.annotator]), values, query)
 
 
 def score(parts: Sequence[Asked], points: Float[Tensor, "point parameter"]) -> list[Float[Tensor, "point query"]]:

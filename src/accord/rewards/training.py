@@ -144,11 +144,9 @@ def gradient(
         annotators = flat[group, split:].detach().requires_grad_()
         with torch.enable_grad():
             scores = _score(problem, rows, annotators, totals, at, places)
-            weights = [torch.from_numpy(part.weight) for part in rows]
-            count = sum(weight.sum(1) for weight in weights)
-            sums = sum((score * weight).sum(1) for score, weight in zip(scores, weights, strict=True))
-            loss = -(sums / torch.as_tensor(count).clamp_min(1.0)).sum()
-        d_totals, d_annotators = torch.autograd.grad(loss, (totals, annotators))
+        answers = sum(part.weight.sum(1, keepdims=True) for part in rows).clip(1.0)
+        d_scores = [torch.from_numpy(-part.weight / answers) for part in rows]
+        d_totals, d_annotators = torch.autograd.grad(scores, (totals, annotators), d_scores)
         found[group, :split] = problem.sums.gradient(d_totals)
         found[group, split:] = d_annotators
     return found
