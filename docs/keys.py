@@ -9,7 +9,7 @@ import inspect
 import io
 import textwrap
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -49,20 +49,28 @@ SAID = {
     "policy.entropy": "bonus",
     "policy.gradient_norm": "clipped to",
     "policy.log_sd": "logarithm of the standard deviation",
-    "policy.algorithm": "nothing else in this version",
+    "policy.algorithm": "`ppo`; `sac` and `td3` have keys of their own, in the next tables",
+    "policy.batch": "transitions in an update",
+    "policy.temperature": "weight of the entropy",
     "report.episodes": "evaluated",
     "report.lang": "language",
     "report.sinks": "other tools",
 }
 
 
-def rows(owner: type, above: str = "") -> Iterator[tuple[str, str, str, str]]:
-    """Key, allowed values where they are words, default and meaning of every key, in the order of the fields."""
+Row = tuple[str, str, str, str]
+
+
+def rows(owner: type, above: str = "") -> Iterator[Row]:
+    """Key, allowed values where they are words, default and meaning of every key, in the order of the fields.
+
+    Of a section that may be one of several, the first.
+    """
     hints, comments = get_type_hints(owner), comments_of(owner)
     for field in fields(owner):
         key = f"{above}{field.name.rstrip('_')}"
-        if is_dataclass(hints[field.name]):
-            yield from rows(hints[field.name], f"{key}.")
+        if sections := sections_of(hints[field.name]):
+            yield from rows(sections[0], f"{key}.")
         else:
             yield (
                 key,
@@ -70,6 +78,17 @@ def rows(owner: type, above: str = "") -> Iterator[tuple[str, str, str, str]]:
                 default_of(field),
                 "; ".join(filter(None, (SAID.get(key), comments.get(field.name)))),
             )
+
+
+def sections_of(hint: object) -> list[type]:
+    """The dataclasses that a section may be; none where it is a value."""
+    return [each for each in get_args(hint) or (hint,) if isinstance(each, type) and is_dataclass(each)]
+
+
+def others() -> dict[str, list[Row]]:
+    """What the policy's section holds where another algorithm than the first is chosen."""
+    sections = sections_of(get_type_hints(RunConfig)["policy"])
+    return {each.algorithm: list(rows(each, "policy.")) for each in sections[1:]}
 
 
 def comments_of(owner: type) -> dict[str, str]:
@@ -110,19 +129,23 @@ def default_of(field: Field) -> str:
     return f"`{list(value)!r}`" if isinstance(value, tuple) else f"`{text}`"
 
 
-def table() -> str:
-    """The whole table as Markdown."""
+def table(found: Iterable[Row]) -> str:
+    """Rows as Markdown."""
     lines = ["| key | value | default | meaning |", "|---|---|---|---|"]
-    lines += [
-        f"| `{key}` | {kind} | {default} | {said} |".replace("  ", " ") for key, kind, default, said in rows(RunConfig)
-    ]
+    lines += [f"| `{key}` | {kind} | {default} | {said} |".replace("  ", " ") for key, kind, default, said in found]
     return "\n".join(lines)
 
 
+def tables() -> str:
+    """All of them, the other algorithms' under a heading each."""
+    apart = [f'### `policy.algorithm = "{name}"`\n\n{table(found)}' for name, found in others().items()]
+    return "\n\n".join([table(rows(RunConfig)), *apart])
+
+
 def rewritten(page: str) -> str:
-    """A page with the table between its two marks."""
+    """A page with the tables between its two marks."""
     before, rest = page.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.split(END)[1]}"
+    return f"{before}{BEGIN}\n\n{tables()}\n\n{END}{rest.split(END)[1]}"
 
 
 if __name__ == "__main__":

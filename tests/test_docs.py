@@ -38,7 +38,8 @@ def test_contract_the_table_of_keys_is_what_the_dataclasses_say():
 
 
 def test_contract_every_key_is_documented_with_a_meaning():
-    rows = {key: said for key, _, _, said in script().rows(RunConfig)}
+    pages = [list(script().rows(RunConfig)), *script().others().values()]
+    rows = {key: said for page in pages for key, _, _, said in page}
     assert set(rows) == set(toml.keys(RunConfig))
     assert [key for key, said in rows.items() if not said] == []
 
@@ -47,6 +48,10 @@ def test_contract_a_default_of_the_table_is_read_back_as_the_default():
     rows = [(key, default.strip("`")) for key, _, default, _ in script().rows(RunConfig)]
     text = {key: default.strip('"') for key, default in rows}
     assert toml.build(RunConfig, {}, text) == RunConfig()
+    for name, found in script().others().items():
+        text = {key: default.strip("`").strip('"') for key, _, default, _ in found}
+        given = toml.build(RunConfig, {}, {"policy.algorithm": name})
+        assert toml.build(RunConfig, {}, text) == given and given != RunConfig()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

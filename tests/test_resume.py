@@ -23,8 +23,21 @@ TREE = {
 TIMES = ("time", "seconds")
 
 
-def settings(reward: str = "mlp") -> config.RunConfig:
-    return config.from_tree({**TREE, "reward": {**TREE["reward"], "kind": reward}})
+OFF = {"steps": 1500, "hidden": [8], "batch": 16, "warmup": 100}
+OTHERS = {
+    "kernel": {"reward": {"kind": "kernel"}},
+    "transformer": {"reward": {"kind": "transformer"}},
+    "module": {"reward": {"kind": "module:tests.rewards.test_nets.Classical"}},
+    "sac": {"policy": {"algorithm": "sac", "refit": "reset", **OFF}},
+    "td3": {"policy": {"algorithm": "td3", **OFF}, "task": {"id": "Pendulum-v1", "envs": 2}},
+}
+
+
+def settings(other: str = "") -> config.RunConfig:
+    """The tiny run, or the same with another reward or algorithm."""
+    changes = OTHERS.get(other, {})
+    given = {name: {**section, **changes.get(name, {})} for name, section in TREE.items()}
+    return config.from_tree({**given, "policy": changes.get("policy", TREE["policy"])})
 
 
 def outcome(folder: Path) -> dict[str, object]:
@@ -94,13 +107,13 @@ def test_invariance_stopped_at_every_stage_it_ends_the_same(whole: dict[str, obj
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["kernel", "transformer", "module:tests.rewards.test_nets.Classical"])
-def test_invariance_resumed_with_any_kind_of_reward_it_ends_the_same(kind: str, tmp_path: Path):
+@pytest.mark.parametrize("other", OTHERS)
+def test_invariance_resumed_with_any_reward_and_algorithm_it_ends_the_same(other: str, tmp_path: Path):
     whole, folder = tmp_path / "whole", tmp_path / "run"
-    build.run(settings(kind), whole)
+    build.run(settings(other), whole)
     with pytest.raises(Stopped):
-        build.run(settings(kind), folder, progress=StopAt(1, "fit", recorded=False))
-    build.run(settings(kind), folder, resume=True)
+        build.run(settings(other), folder, progress=StopAt(1, "fit", recorded=False))
+    build.run(settings(other), folder, resume=True)
     assert outcome(folder) == outcome(whole)
 
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from accord.lineage import verify as verify
     from accord.policies.control.ppo import PPO as PPO
     from accord.policies.control.ppo import PPOConfig as PPOConfig
+    from accord.policies.control.sac import SAC as SAC
+    from accord.policies.control.sac import SACConfig as SACConfig
+    from accord.policies.control.td3 import TD3 as TD3
+    from accord.policies.control.td3 import TD3Config as TD3Config
     from accord.records import Result as Result
     from accord.records import read_records as read_records
     from accord.records import read_result as read_result
@@ -48,7 +52,11 @@ _HOME = {
     "Result": "accord.records",
     "RewardConfig": "accord.rewards.fit",
     "RunConfig": "accord.config",
+    "SAC": "accord.policies.control.sac",
+    "SACConfig": "accord.policies.control.sac",
     "Store": "accord.feedback.store",
+    "TD3": "accord.policies.control.td3",
+    "TD3Config": "accord.policies.control.td3",
     "Teacher": "accord.feedback.teachers",
     "TeacherConfig": "accord.feedback.teachers",
     "collect": "accord.tasks.collect",

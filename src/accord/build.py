@@ -14,7 +14,10 @@ from accord.feedback.demonstrator import Demonstrator
 from accord.feedback.queries import Candidates, compose
 from accord.feedback.store import Store
 from accord.feedback.teachers import Teacher
+from accord.policies.control.offpolicy import OffPolicyConfig
 from accord.policies.control.ppo import PPO
+from accord.policies.control.sac import SAC, SACConfig
+from accord.policies.control.td3 import TD3, TD3Config
 from accord.progress import Progress, Silent
 from accord.reports.run import write as write_report
 from accord.rewards.fit import fit
@@ -25,13 +28,14 @@ from accord.rewards.nets import module_class
 from accord.sinks import open_sinks
 from accord.tasks import demonstrations
 from accord.tasks.collect import collect, evaluate, explore, random_actions
-from accord.tasks.control import ControlTask
+from accord.tasks.control import ControlConfig, ControlTask
 from accord.types import (
     Annotator,
     Collected,
     Evidence,
     InputError,
     LearnedReward,
+    Policy,
     Query,
     Reward,
     Segment,
@@ -41,6 +45,7 @@ from accord.types import (
 
 POOL = 8  # segments cut for each label due: enough to choose from, few enough to score in milliseconds
 POOL_LEAST = 200
+EXPLORED = 1_000  # random steps, of all copies together
 ROUND_EPISODES = 20  # by the truth after each round: the learning curve
 
 
@@ -77,14 +82,19 @@ class Made:
     def __init__(self, settings: config.RunConfig, store: Store, out: Path) -> None:
         self.settings, self.store, self.out = settings, store, out
         seed, feedback = settings.seed, settings.feedback
-        self.task = ControlTask(settings.task)
-        self.policy = PPO(self.task, settings.policy, runtime.derive(seed, "policy"))
+        self.task = ControlTask(self._copies())
+        self.policy = policy_of(self.task, settings, runtime.derive(seed, "policy"))
         if feedback.annotator != "teacher":
             raise InputError(f'feedback.annotator is "{feedback.annotator}"; this version has "teacher": choose it.')
         self.annotator = self._annotator()
         self.plan = self._plan()
         own = module_class(settings.reward.kind) if settings.reward.kind.startswith("module:") else None
         self.checkpoints = checkpoints.Checkpoints(out / records.CHECKPOINTS, self.task, self.policy, own)
+
+    def _copies(self) -> ControlConfig:
+        """One copy of the environment for an algorithm that updates after every step, unless the user says more."""
+        task = self.settings.task
+        return replace(task, envs=task.envs or 1) if isinstance(self.settings.policy, OffPolicyConfig) else task
 
     def _annotator(self) -> Annotator:
         """Recorded demonstrations where they are given, else a teacher."""
@@ -108,8 +118,8 @@ class Made:
         return loop.Plan(self.settings.seed, labels, loop.paced(policy.steps, explored, rounds, feedback.growth))
 
     def _explore_ticks(self) -> int:
-        """Random steps of each copy before the first question: two segments' worth."""
-        return 2 * min(self.settings.feedback.segment, self.task.spec.horizon)
+        """Random steps of each copy before the first question: two segments' worth, all together a thousand."""
+        return max(2 * min(self.settings.feedback.segment, self.task.spec.horizon), EXPLORED // self.task.spec.envs)
 
     def parts(self) -> loop.Parts:
         """What the loop is given."""
@@ -204,13 +214,24 @@ class Made:
         apart = ControlTask(replace(self.settings.task, envs=self.settings.report.episodes, cut=None))
         found = {"random": evaluate(apart, random_actions(apart, rng), test)}
         for name in ("constant", "true"):
-            task = ControlTask(self.settings.task)
+            task = ControlTask(self._copies())
             task.truth.start(0)
             reward = Constant() if name == "constant" else TrueReward(task.truth.at)
-            policy = PPO(task, self.settings.policy, runtime.derive(self.settings.seed, "policy"))
+            policy = policy_of(task, self.settings, runtime.derive(self.settings.seed, "policy"))
             policy.improve(LearnedReward(reward), self.settings.policy.steps, runtime.derive(self.settings.seed, name))
             found[name] = evaluate(apart, policy.act, test)
         return found
+
+
+def policy_of(task: ControlTask, settings: config.RunConfig, seed: int) -> Policy:
+    """The algorithm that `policy.algorithm` names."""
+    match settings.policy:
+        case SACConfig():
+            return SAC(task, settings.policy, seed)
+        case TD3Config():
+            return TD3(task, settings.policy, seed)
+        case _:
+            return PPO(task, settings.policy, seed)
 
 
 def _mean_step(segment: Segment) -> np.ndarray:

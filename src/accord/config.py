@@ -11,6 +11,8 @@ from accord import toml
 from accord.feedback.queries import QueryConfig
 from accord.feedback.teachers import TeacherConfig
 from accord.policies.control.ppo import PPOConfig
+from accord.policies.control.sac import SACConfig
+from accord.policies.control.td3 import TD3Config
 from accord.rewards.fit import RewardConfig
 from accord.tasks.control import ControlConfig
 from accord.types import InputError
@@ -66,6 +68,20 @@ class PPOSection(PPOConfig):
 
 
 @dataclass(frozen=True)
+class SACSection(SACConfig):
+    """SAC, as a configuration names it."""
+
+    algorithm: Literal["sac"] = "sac"
+
+
+@dataclass(frozen=True)
+class TD3Section(TD3Config):
+    """TD3, as a configuration names it."""
+
+    algorithm: Literal["td3"] = "td3"
+
+
+@dataclass(frozen=True)
 class ReportConfig:
     """What is measured beside the policy, and who is told."""
 
@@ -86,7 +102,7 @@ class RunConfig:
     task: ControlSection = field(default_factory=ControlSection)
     feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
-    policy: PPOSection = field(default_factory=PPOSection)
+    policy: PPOSection | SACSection | TD3Section = field(default_factory=PPOSection)
     report: ReportConfig = field(default_factory=ReportConfig)
 
     def __post_init__(self) -> None:

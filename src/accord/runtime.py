@@ -53,6 +53,13 @@ def set_up(threads: int = 1) -> None:
     gc.freeze()  # what was imported is not searched again: a full collection over it costs 0.2 s
 
 
+@cache
+def bfloat16_is_native() -> bool:
+    """Whether this processor multiplies bfloat16 in hardware; elsewhere float32 is faster."""
+    found = torch.cpu.get_capabilities()
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+
+
 def _keep_memory() -> None:
     """Asks glibc to keep what is freed. Else every tensor over 128 KiB is mapped anew, and its pages cleared again.
 

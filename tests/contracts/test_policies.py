@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from accord.policies.control.ppo import PPO, PPOConfig
+from accord.policies.control.sac import SAC, SACConfig
+from accord.policies.control.td3 import TD3, TD3Config
 from accord.rewards.fixed import Constant
 from accord.tasks.control import ControlConfig, ControlTask
 from accord.types import (
@@ -30,12 +32,18 @@ BUDGET, ENVS = 400, 8
 IDS = ("CartPole-v1", IDENTITY, FOLLOW)  # reset in the next call; in the same call; actions that are numbers
 Make = Callable[[Task, int], Policy]
 
+OFF = {"steps": 2 * BUDGET, "hidden": (8,), "batch": 16, "warmup": 64}
+
 # One entry for each algorithm; a new one has only to be added here.
 POLICIES: dict[str, Make] = {
     "ppo": lambda task, seed: PPO(
         task, PPOConfig(steps=2 * BUDGET, hidden=(8,), rollout=16, minibatch=32, epochs=2), seed
     ),
+    "sac": lambda task, seed: SAC(task, SACConfig(**OFF), seed),
+    "td3": lambda task, seed: TD3(task, TD3Config(**OFF), seed),
 }
+NUMBERS_ALONE = ("td3",)  # algorithms that cannot choose
+PAIRS = [(name, id) for name in POLICIES for id in IDS if id == FOLLOW or name not in NUMBERS_ALONE]
 
 
 class Sealed:
@@ -43,7 +51,11 @@ class Sealed:
 
     def __init__(self, task: ControlTask) -> None:
         self._step, self._reset, self._count, self._steps = task.step, task.reset, task.count_as, task.steps
-        self.spec = task.spec
+        self.spec, self._whole = task.spec, task
+
+    def go_on_from(self, other: Sealed) -> None:
+        """Counts from where the other one is, as a resumed run does."""
+        self._whole.resume(other.steps(), other._whole.tick)
 
     def reset(self, seed: int) -> np.ndarray:
         return self._reset(seed)
@@ -79,7 +91,7 @@ def sealed(id: str) -> Sealed:
     return Sealed(ControlTask(ControlConfig(id=id, envs=ENVS)))
 
 
-@pytest.fixture(params=[(name, id) for name in POLICIES for id in IDS], ids=lambda pair: "-".join(pair))
+@pytest.fixture(params=PAIRS, ids=lambda pair: "-".join(pair))
 def make(request: pytest.FixtureRequest) -> Callable[[int], tuple[Policy, Sealed]]:
     name, id = request.param
 
@@ -133,8 +145,10 @@ def test_contract_the_budget_is_met_within_one_rollout_and_counted(make):
     assert metrics.updates > 0 and all(np.isfinite(value) for value in metrics.extra.values())
 
 
-def test_contract_the_reward_is_shown_every_step_once_in_sequence(make):
-    policy, task = make(0)
+@pytest.mark.parametrize("id", IDS)
+def test_contract_ppo_shows_the_reward_every_step_once_in_sequence(id: str):
+    task = sealed(id)
+    policy = POLICIES["ppo"](task, 0)
     reward = Watched()
     metrics = policy.improve(LearnedReward(reward), BUDGET, 0)
     assert sum(int(batch.valid.sum()) for batch in reward.seen) == metrics.steps
@@ -155,6 +169,30 @@ def test_contract_the_reward_is_shown_every_step_once_in_sequence(make):
     assert torch.equal(together, torch.arange(len(together)))
 
 
+@pytest.mark.parametrize(("name", "id"), [pair for pair in PAIRS if pair[0] != "ppo"])
+def test_contract_off_policy_the_reward_is_shown_remembered_steps_alone_as_they_were_taken(name: str, id: str):
+    whole = ControlTask(ControlConfig(id=id, envs=ENVS))
+    whole.truth.start(0)
+    task, reward, taken = Sealed(whole), Watched(), {}
+    step = task.step
+
+    def noted(action: np.ndarray) -> Transition:
+        transition = step(action)
+        for row, serial, real in zip(action, transition.serial, transition.real, strict=True):
+            if real:
+                taken[int(serial)] = row
+        return transition
+
+    task.step = noted
+    metrics = POLICIES[name](task, 0).improve(LearnedReward(reward), BUDGET, 0)
+    assert len(reward.seen) == metrics.updates > BUDGET - 64 - ENVS
+    for batch in reward.seen:
+        assert batch.valid.all() and batch.ended.all() and batch.action.shape[:2] == (16, 1)
+        shown = batch.action[:, 0].argmax(-1) if task.spec.action.discrete else batch.action[:, 0]
+        wanted = np.stack([taken[int(serial)] for serial in batch.serial[:, 0]])
+        assert np.allclose(shown.numpy(), wanted, atol=1e-6)
+
+
 def test_contract_it_repeats_bit_for_bit_and_draws_nothing_global(make):
     state, numbers = torch.get_rng_state(), np.random.get_state()[1].copy()
     found = []
@@ -172,13 +210,14 @@ def weights_of(policy: Policy, folder: Path) -> dict[str, bytes]:
 
 
 def test_contract_saved_and_loaded_it_goes_on_bit_for_bit(make, tmp_path: Path):
-    policy, _ = make(0)
+    policy, task = make(0)
     policy.improve(LearnedReward(Watched()), BUDGET, 0)
     policy.save(tmp_path / "half")
-    policy.improve(LearnedReward(Watched()), BUDGET, 1)
     other, other_task = make(5)  # of another seed: nothing of its own may stay
     other.load(tmp_path / "half")
     other_task.reset(99)
+    other_task.go_on_from(task)
+    policy.improve(LearnedReward(Watched()), BUDGET, 1)
     other.improve(LearnedReward(Watched()), BUDGET, 1)
     assert weights_of(policy, tmp_path / "a") == weights_of(other, tmp_path / "b")
     assert other.version == policy.version == 2

@@ -1,4 +1,4 @@
-"""Golden, property: PPO's clipped surrogate and the critic's loss."""
+"""Golden, property: PPO's clipped surrogate, the critic's loss, soft values and the slope of a temperature."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accord.functional.objectives import clipped_surrogate, squared_error
+from accord.functional.objectives import (
+    clipped_surrogate,
+    soft_value,
+    soft_value_of_choices,
+    squared_error,
+    temperature_slope,
+)
 
 
 def surrogate(ratio: float, advantage: float, clip: float = 0.2) -> tuple[float, float]:
@@ -53,3 +59,27 @@ def test_golden_squared_error_is_half_the_square():
     error.sum().backward()
     assert error.tolist() == [2.0, 2.0]
     assert value.grad.tolist() == [2.0, -2.0]
+
+
+def test_golden_squared_error_of_two_critics_has_one_target():
+    error = squared_error(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([1.0, 2.0]))
+    assert error.tolist() == [[0.0, 0.0], [2.0, 2.0]]
+
+
+def test_golden_a_soft_value_counts_surprise_at_the_temperature():
+    value = soft_value(torch.tensor([1.0]), torch.tensor([-2.0]), torch.tensor(0.5))
+    assert value.tolist() == [2.0]
+
+
+def test_golden_the_soft_value_of_choices_is_greatest_for_a_softmax():
+    """There it is T log sum exp(Q / T), the soft maximum (arXiv:1812.05905, equation 15)."""
+    q, temperature = torch.tensor([[1.0, 2.0, -1.0]]), torch.tensor(0.7)
+    best = soft_value_of_choices(q, (q / temperature).log_softmax(-1), temperature)
+    assert best.item() == pytest.approx((temperature * (q / temperature).logsumexp(-1)).item(), rel=1e-6)
+    other = soft_value_of_choices(q, torch.full((1, 3), -math.log(3.0)), temperature)
+    assert other.item() == pytest.approx(2.0 / 3.0 + 0.7 * math.log(3.0), rel=1e-6) and other < best
+
+
+def test_golden_a_temperature_falls_where_the_policy_is_too_random():
+    assert temperature_slope(torch.tensor([1.0, 2.0]), -1.0).item() == pytest.approx(2.5)
+    assert temperature_slope(torch.tensor([-3.0]), -1.0).item() == pytest.approx(-2.0)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accord.functional.returns import generalised_advantage
+from accord.functional.returns import generalised_advantage, one_step_return
 
 
 def column(*values: float) -> torch.Tensor:
@@ -86,3 +86,8 @@ def test_invariance_environments_do_not_mix(seed: int):
     order = torch.from_numpy(rng.permutation(4))
     whole = generalised_advantage(*parts, 0.9)
     assert torch.equal(whole[:, order], generalised_advantage(*(part[:, order] for part in parts), 0.9))
+
+
+def test_golden_what_follows_the_end_is_worth_nothing():
+    found = one_step_return(torch.tensor([1.0, 1.0]), torch.tensor([0.9, 0.0]), torch.tensor([10.0, 10.0]))
+    assert found.tolist() == [10.0, 1.0]

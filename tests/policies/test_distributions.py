@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accord.policies.control.distributions import Categorical, Gaussian
-from accord.types import ActionSpec
+from accord.policies.control.distributions import Categorical, Gaussian, Squashed
+from accord.types import ActionSpec, InputError
 
 NONE = torch.zeros(0)
 
@@ -83,3 +83,37 @@ def test_golden_a_choice_reaches_rewards_as_one_hot():
     law = Categorical(3)
     assert law.to_env_rows(torch.tensor([2, 0])).tolist() == [[0, 0, 1], [1, 0, 0]]
     assert law.to_env(torch.tensor([2, 0])).tolist() == [2, 0]
+
+
+@given(st.integers(1, 4), st.integers(1, 5), st.integers(0, 2**31))
+def test_property_squashed_is_torchs(size: int, rows: int, seed: int):
+    generator = torch.Generator().manual_seed(seed)
+    out, noise = torch.randn(rows, 2 * size, generator=generator), torch.randn(rows, size, generator=generator)
+    law = Squashed(box([-1.0] * size, [1.0] * size))
+    mean, log_sd = out[:, :size], out[:, size:].clamp(max=2.0)
+    normal = torch.distributions.Normal(mean, log_sd.exp())
+    theirs = torch.distributions.TransformedDistribution(normal, torch.distributions.TanhTransform(cache_size=1))
+    action, log_prob = law.draw(out, noise)
+    assert torch.allclose(action, (mean + log_sd.exp() * noise).tanh(), atol=1e-6)
+    inside = action.abs().max() < 0.999  # nearer to the bound their inverse loses the digits that ours keeps
+    if inside:
+        assert torch.allclose(log_prob, theirs.log_prob(action).sum(-1), atol=1e-3)
+    assert torch.allclose(law.sample(out, noise), action, atol=1e-6)
+    assert torch.equal(law.mode(out), mean.tanh())
+
+
+def test_golden_a_squashed_density_stays_finite_at_the_bound():
+    """At u = 20 the tanh is 1 in float32, and log(1 - tanh(u)^2) = log 4 - 40."""
+    law = Squashed(box([-1.0], [1.0]))
+    _, log_prob = law.draw(torch.tensor([[20.0, 0.0]]), torch.zeros(1, 1))
+    assert log_prob.item() == pytest.approx(-0.5 * np.log(2 * np.pi) - (np.log(4.0) - 40.0), rel=1e-6)
+
+
+def test_golden_a_squashed_action_fills_the_range():
+    law = Squashed(box([-2.0, 0.0], [2.0, 10.0]))
+    assert law.to_env_rows(torch.tensor([[1.0, -1.0], [0.0, 0.5]])).tolist() == [[2.0, 0.0], [0.0, 7.5]]
+
+
+def test_golden_a_range_without_a_bound_is_refused():
+    with pytest.raises(InputError, match="no bound"):
+        Squashed(box([-np.inf], [np.inf]))

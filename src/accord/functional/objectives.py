@@ -18,6 +18,31 @@ def clipped_surrogate(
     return torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
 
 
-def squared_error(value: Float[Tensor, "batch"], target: Float[Tensor, "batch"]) -> Float[Tensor, "batch"]:
-    """(V - target)^2 / 2."""
+def squared_error(value: Float[Tensor, "*net batch"], target: Float[Tensor, "batch"]) -> Float[Tensor, "*net batch"]:
+    """(V - target)^2 / 2, of one critic or of several."""
     return (value - target).square() / 2
+
+
+def soft_value(
+    q: Float[Tensor, "*batch"], log_prob: Float[Tensor, "*batch"], temperature: Float[Tensor, ""]
+) -> Float[Tensor, "*batch"]:
+    """Q(s, a) - T log pi(a | s) at an action drawn from pi: what a soft policy maximises, and its value.
+
+    Source: Haarnoja et al., arXiv:1812.05905, equations 3 and 7 (there as a loss).
+    """
+    return q - temperature * log_prob
+
+
+def soft_value_of_choices(
+    q: Float[Tensor, "batch choice"], log_prob: Float[Tensor, "batch choice"], temperature: Float[Tensor, ""]
+) -> Float[Tensor, "batch"]:
+    """The same in expectation over all choices. Source: Christodoulou, arXiv:1910.07207, equation 10."""
+    return (log_prob.exp() * soft_value(q, log_prob, temperature)).sum(-1)
+
+
+def temperature_slope(entropy: Float[Tensor, "batch"], target: float) -> Float[Tensor, ""]:
+    """Mean entropy - target, the slope in log T: T falls where the policy is more random than it need be.
+
+    Source: Haarnoja et al., arXiv:1812.05905, equation 18, in log T as its authors' code has it.
+    """
+    return entropy.mean() - target

@@ -7,6 +7,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 
+def one_step_return(
+    reward_t: Float[Tensor, "*batch"], discount_t: Float[Tensor, "*batch"], value_tp1: Float[Tensor, "*batch"]
+) -> Float[Tensor, "*batch"]:
+    """r_t + discount_t V_tp1; `discount_t` is gamma, and 0 where the task terminated (not where a time limit cut)."""
+    return reward_t + discount_t * value_tp1
+
+
 def generalised_advantage(
     reward_t: Float[Tensor, "time env"],
     value_t: Float[Tensor, "time env"],
@@ -21,7 +28,7 @@ def generalised_advantage(
     where a time limit cut the episode: `ended_t` (terminated or cut) only stops the sum, so truncation is
     bootstrapped exactly. Source: Schulman et al., arXiv:1506.02438, equations 11 to 16.
     """
-    delta_t = reward_t + discount_t * value_tp1 - value_t
+    delta_t = one_step_return(reward_t, discount_t, value_tp1) - value_t
     carry_t = discount_t * lambda_ * (~ended_t)
     advantage_t = torch.empty_like(delta_t)
     carried = torch.zeros_like(delta_t[0])

@@ -23,13 +23,14 @@ from torch import Tensor
 from accord.rewards.annotators import Layout, Questions, questions
 from accord.rewards.features import Encoder, Features, Scaler, fit_scaler, read, scaled, value_unit
 from accord.rewards.fitted import FitReport, FittedReward, Reliability
-from accord.rewards.fused import Fused, Plain, Sums, bfloat16_is_native
+from accord.rewards.fused import Fused, Plain, Sums
 from accord.rewards.heads import ask, head, prior, reliabilities
 from accord.rewards.kernel import solve
 from accord.rewards.nets import MLP, Fourier, Net, SegmentTransformer, Stacked, module_class
 from accord.rewards.posterior import Posterior, empirical, left_out, maximise, score
 from accord.rewards.sampling import sample
 from accord.rewards.training import Chosen, Climb, Plan, Problem, chosen, climb, scores
+from accord.runtime import bfloat16_is_native
 from accord.types import Evidence, InputError, NotFinite
 
 __all__ = ["FitReport", "FittedReward", "Reliability", "RewardConfig", "fit"]

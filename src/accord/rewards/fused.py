@@ -12,7 +12,6 @@ hidden row set to 0, which closes its units in the backward pass as well.
 from __future__ import annotations
 
 import math
-from functools import cache
 from typing import Protocol
 
 import torch
@@ -20,6 +19,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from accord.functional.relu import closed, relu_
 from accord.rewards.features import Features
 from accord.rewards.nets import MLP, Net
 
@@ -35,13 +35,6 @@ class Sums(Protocol):
     ) -> Float[Tensor, "member segment"]: ...
 
     def gradient(self, d_totals: Float[Tensor, "member segment"]) -> Float[Tensor, "member parameter"]: ...
-
-
-@cache
-def bfloat16_is_native() -> bool:
-    """Whether this processor multiplies bfloat16 in hardware; elsewhere float32 is faster."""
-    found = torch.cpu.get_capabilities()
-    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
 
 class Plain:
@@ -109,7 +102,7 @@ class Fused:
                 torch.bmm(self.hidden[-1], matrix, out=out)
             else:
                 torch.baddbmm(bias, self.hidden[-1], matrix, out=out)
-            self.hidden.append(_relu_(out))
+            self.hidden.append(relu_(out))
         last = self.hidden[-1].view(members, segments, time, -1)
         if self.mask is not None:
             last.mul_(self.mask[index])
@@ -137,28 +130,8 @@ class Fused:
         into = self._room(f"d{depth % 2}", *opened.shape)
         if above is not None:
             torch.bmm(above, self.low[depth][0].transpose(1, 2), out=into)
-            return _close(into, opened, into)
+            return closed(into, opened, into)
         by_segment = (column * self.head[0].transpose(1, 2)).to(self.dtype).unsqueeze(2)
         shape = (*column.shape[:2], self.x.shape[1], self.net.width)
-        _close(by_segment, opened.view(shape), into.view(shape))
+        closed(by_segment, opened.view(shape), into.view(shape))
         return into
-
-
-def _relu_(x: Tensor) -> Tensor:
-    """In place. A negative bfloat16 is a negative int16, and the integer kernel is six times as fast."""
-    if x.dtype == torch.bfloat16:
-        x.view(torch.int16).clamp_min_(0)
-        return x
-    return x.relu_()
-
-
-def _close(d_out: Tensor, out: Tensor, into: Tensor) -> Tensor:
-    """The backward pass of ReLU: `d_out` where `out > 0`, else 0. May overwrite `out`.
-
-    In bfloat16 the bits of `out >= 0`, cut off at 1, say whether it is open; a product of integers keeps or clears.
-    """
-    if out.dtype == torch.bfloat16:
-        opened = out.view(torch.int16).clamp_max_(1)
-        torch.mul(d_out.view(torch.int16), opened, out=into.view(torch.int16))
-        return into
-    return torch.ops.aten.threshold_backward.grad_input(d_out.expand_as(out), out, 0, grad_input=into)

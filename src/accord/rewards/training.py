@@ -6,7 +6,6 @@ segments and to annotators comes from autograd (a few hundred numbers); that of 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,11 +15,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from accord.functional.adam import adam_
 from accord.rewards.annotators import Layout, Questions, log_likelihood
 from accord.rewards.features import Features, value_unit
 from accord.rewards.fused import Sums
 from accord.types import NotFinite
 
+BETAS = (0.9, 0.99)  # a fit has tens to hundreds of steps: 0.999 would average squares over more than all of them
 ROWS = 32_768  # rows a group of members works on at once: their hidden layers stay in the cache
 
 
@@ -144,7 +145,7 @@ def gradient(
         annotators = flat[group, split:].detach().requires_grad_()
         with torch.enable_grad():
             scores = _score(problem, rows, annotators, totals, at, places)
-        answers = sum(part.weight.sum(1, keepdims=True) for part in rows).clip(1.0)
+        answers = np.maximum(sum(part.weight.sum(1, keepdims=True) for part in rows), 1.0)
         d_scores = [torch.from_numpy(-part.weight / answers) for part in rows]
         d_totals, d_annotators = torch.autograd.grad(scores, (totals, annotators), d_scores)
         found[group, :split] = problem.sums.gradient(d_totals)
@@ -197,17 +198,6 @@ class Climb:
     epochs: int
 
 
-def adam_(flat: Tensor, mean: Tensor, square: Tensor, slope: Tensor, rate: float, step: int) -> None:
-    """One step of Adam in place (Kingma and Ba 2015, the order of operations of its section 2), betas 0.9 and 0.99.
-
-    A fit has tens to hundreds of steps: 0.999 would average squares over more than all of them.
-    """
-    mean.lerp_(slope, 0.1)
-    square.mul_(0.99).addcmul_(slope, slope, value=0.01)
-    size = rate * math.sqrt(1.0 - 0.99**step) / (1.0 - 0.9**step)
-    flat.addcdiv_(mean, square.sqrt().add_(1e-8), value=-size)
-
-
 def climb(
     problem: Problem,
     start: Float[Tensor, "member parameter"],
@@ -218,7 +208,7 @@ def climb(
 ) -> Climb:
     """Adam on every member at once; each keeps the parameters of its best held-out epoch. Raises NotFinite."""
     flat = start.clone()
-    mean, square, step = torch.zeros_like(flat), torch.zeros_like(flat), 0
+    mean, square, step = torch.zeros_like(flat), torch.zeros_like(flat), torch.zeros(())
     answers = torch.from_numpy(sum(part.weight.sum(1, keepdims=True) for part in train)).clamp_min(1.0)
     precision = problem.precision / answers
     judged = any(part.weight.any() for part in heldout)
@@ -228,8 +218,7 @@ def climb(
     for epoch in range(1, plan.epochs + 1):
         for batch in batches(train, plan.batch, rng):
             slope = gradient(problem, flat, batch).addcmul_(flat - problem.centre, precision)
-            step += 1
-            adam_(flat, mean, square, slope, plan.rate, step)
+            adam_(flat, mean, square, step, slope, plan.rate, BETAS)
         if not bool(torch.isfinite(flat).all()):
             member = int((~torch.isfinite(flat)).any(1).nonzero()[0])
             raise NotFinite(f"reward fit: the parameters of member {member} are not finite after epoch {epoch}.")

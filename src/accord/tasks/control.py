@@ -25,6 +25,7 @@ from accord.types import ActionSpec, InputError, NotFinite, TaskSpec, Transition
 ENVS_VECTORISED = 256  # one call steps them all: 256 cost 50 us, 8 cost 35 us
 # Episodes that only ever end at the time limit; any other environment is taken to terminate unless the task says.
 NEVER_TERMINATE = frozenset({"Pendulum-v1", "accord/FixedCartPole-v0", "HalfCheetah-v5", "Reacher-v5", "Swimmer-v5"})
+LEDGER = 1024  # ticks that the sealed ledger starts with
 ENVS_LOOP = 16  # enough to share the policy's call, few enough for long stretches of one episode
 
 
@@ -115,26 +116,30 @@ class Truth:
 
     def __init__(self, envs: int) -> None:
         self._envs = envs
-        self._start = 0
-        self._rows: list[np.ndarray] | None = None
+        self._start = self._kept = 0
+        self._rows: np.ndarray | None = None  # [tick, env], twice as long whenever it is full
 
     def start(self, tick: int) -> None:
         """Begins the ledger at a tick: what lies before it is no longer kept."""
-        self._start, self._rows = tick, []
+        self._start, self._kept = tick, 0
+        self._rows = np.empty((LEDGER, self._envs), np.float32)
 
-    def record(self, reward: np.ndarray) -> None:
+    def record(self, reward: Float32[np.ndarray, "env"]) -> None:
         """One more tick; kept only once the ledger was begun."""
-        if self._rows is not None:
-            self._rows.append(reward)
+        if self._rows is None:
+            return
+        if self._kept == len(self._rows):
+            self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
+        self._rows[self._kept] = reward
+        self._kept += 1
 
     def at(self, serial: Int[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
         """The rewards of steps by serial number; those must be among the steps since `start`."""
-        first = int(serial.min()) // self._envs
-        last = int(serial.max()) // self._envs + 1
-        if self._rows is None or first < self._start or last > self._start + len(self._rows):
+        place = serial - self._start * self._envs
+        if self._rows is None or place.min() < 0 or place.max() >= self._kept * self._envs:
+            first = int(serial.min()) // self._envs
             raise InputError(f"The truth of tick {first} is not kept: begin the ledger before the step is taken.")
-        rows = np.stack(self._rows[first - self._start : last - self._start]).astype(np.float32)
-        return rows.reshape(-1)[serial - first * self._envs]
+        return self._rows.reshape(-1)[place]
 
 
 def _open(config: ControlConfig) -> tuple[Stepper, TaskSpec]:

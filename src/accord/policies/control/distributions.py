@@ -9,10 +9,11 @@ import math
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from accord.types import ActionSpec
+from accord.types import ActionSpec, InputError
 
 
 class Categorical:
@@ -92,3 +93,48 @@ class Gaussian:
     def to_env_rows(self, action: Float[Tensor, "*batch action"]) -> Float[Tensor, "*batch action"]:
         """As rewards take it: in the environment's units."""
         return (self.middle + self.half * action).clamp(self.low, self.high)
+
+
+class Squashed:
+    """tanh of a Gaussian whose mean and log standard deviation the actor gives: always inside the bounds.
+
+    Actions are counted in half-widths of the range, from -1 to 1, whatever the environment's units.
+    Source: Haarnoja et al., arXiv:1801.01290, appendix C; the range of the log deviation is the authors' code's.
+    """
+
+    LEAST, MOST = -20.0, 2.0
+
+    def __init__(self, action: ActionSpec) -> None:
+        if not (np.isfinite(action.low).all() and np.isfinite(action.high).all()):
+            raise InputError(
+                "An action of this task has no bound, and sac and td3 need one: wrap the environment, or choose ppo."
+            )
+        self.size = action.size
+        low, high = torch.from_numpy(action.low), torch.from_numpy(action.high)
+        self.middle, self.half = (low + high) / 2, (high - low) / 2
+
+    def sample(
+        self, out: Float[Tensor, "batch both"], noise: Float[Tensor, "batch action"]
+    ) -> Float[Tensor, "batch action"]:
+        """tanh(mean + sd * noise): a draw where the noise is normal."""
+        mean, log_sd = out.chunk(2, -1)
+        return torch.addcmul(mean, log_sd.clamp(self.LEAST, self.MOST).exp(), noise).tanh()
+
+    def draw(
+        self, out: Float[Tensor, "batch both"], noise: Float[Tensor, "batch action"]
+    ) -> tuple[Float[Tensor, "batch action"], Float[Tensor, "batch"]]:
+        """The same, and its log-density: `log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2 u))`."""
+        mean, log_sd = out.chunk(2, -1)
+        log_sd = log_sd.clamp(self.LEAST, self.MOST)
+        u = torch.addcmul(mean, log_sd.exp(), noise)
+        half = u + 2.0 * F.softplus(-u, beta=2.0)
+        surprise = torch.add(log_sd, noise.square(), alpha=0.5).sub(half, alpha=2.0).sum(-1)
+        return u.tanh(), -surprise - self.size * (0.5 * math.log(2.0 * math.pi) + 2.0 * math.log(2.0))
+
+    def mode(self, out: Float[Tensor, "batch both"]) -> Float[Tensor, "batch action"]:
+        """tanh of the mean: what the field evaluates by."""
+        return out.chunk(2, -1)[0].tanh()
+
+    def to_env_rows(self, action: Float[Tensor, "*batch action"]) -> Float[Tensor, "*batch action"]:
+        """In the environment's units."""
+        return self.middle + self.half * action

@@ -23,6 +23,7 @@ from accord.functional.returns import generalised_advantage
 from accord.functional.scaling import Scale, merged, scaled
 from accord.policies.control.distributions import Categorical, Gaussian
 from accord.policies.control.nets import ActorCritic
+from accord.policies.shaping import shaped
 from accord.types import InputError, LearnedReward, Metrics, NotFinite, Signal, StepBatch, Task
 
 LEAST_INSIDE = 0.01  # share of rows
@@ -289,16 +290,10 @@ class PPO:
 
 
 def _score(rollout: Rollout, signal: LearnedReward, law: Categorical | Gaussian) -> Float[Tensor, "time env"]:
-    """The signal's reward for every step: mean - pessimism * spread, less the costs at their multipliers."""
+    """The signal's reward for every step, as it reads them: copy by copy, in sequence."""
     ended = rollout.terminated | rollout.truncated
     action = law.to_env_rows(rollout.action)
     batch = StepBatch(
         rollout.observation.transpose(0, 1), action.transpose(0, 1), rollout.real.T, rollout.serial.T, ended.T
     )
-    scored = signal.reward(batch)
-    reward = scored.mean - signal.shaping.pessimism * scored.spread
-    for multiplier, cost in zip(signal.shaping.cost_multipliers, signal.costs, strict=True):
-        reward = reward - multiplier * cost(batch).mean
-    if not torch.isfinite(reward).all():
-        raise NotFinite("The reward model returned a value that is not a number; the last good checkpoint stays.")
-    return reward.T
+    return shaped(signal, batch).T

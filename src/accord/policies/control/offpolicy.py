@@ -1,0 +1,189 @@
+"""What SAC and TD3 share: a step into the memory, a batch out of it, an update; and how they are kept.
+
+Source: Lillicrap et al., arXiv:1509.02971, algorithm 1 (the loop). Differs from it in: rewards are those of today's
+signal, computed as a batch is read; a time limit is bootstrapped with the value of the state that it cut.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from accord.policies.control.replay import Replay, Rows
+from accord.policies.control.stack import Learned
+from accord.policies.shaping import shaped
+from accord.runtime import bfloat16_is_native
+from accord.types import InputError, LearnedReward, Metrics, NotFinite, Signal, StepBatch, Task
+
+WIDE = 128  # hidden units from which bfloat16 products save more than their conversions cost
+
+
+@dataclass(frozen=True)
+class OffPolicyConfig:
+    """What SAC and TD3 are told alike; sources beside the defaults."""
+
+    steps: int = 50_000  # of the whole run
+    hidden: tuple[int, ...] = (256, 256)  # arXiv:1812.05905, table 1
+    batch: int = 256  # arXiv:1812.05905, table 1
+    capacity: int = 1_000_000  # transitions remembered; arXiv:1812.05905, table 1
+    warmup: int = 1_000  # first steps, with random actions; B-Pref (arXiv:2111.03026)
+    learning_rate: float = 3e-4  # of actor and critic; arXiv:1812.05905, table 1
+    gamma: float = 0.99  # arXiv:1812.05905, table 1
+    tau: float = 0.005  # share by which the target nets follow at every update; arXiv:1812.05905, table 1
+    refit: Literal["keep", "reset"] = "keep"  # critics when the reward was fitted anew; "reset" is PEBBLE's
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of products: bfloat16 where native and nets are wide
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("steps", 1, 10**12),
+            ("batch", 2, 10**6),
+            ("capacity", 2, 10**9),
+            ("warmup", 1, 10**9),
+            ("learning_rate", 1e-8, 1.0),
+            ("gamma", 0.0, 1.0),
+            ("tau", 1e-6, 1.0),
+        ):
+            within(name, getattr(self, name), low, high)
+        if not self.hidden:
+            raise InputError("policy.hidden is empty; one layer is needed at least: leave it out for 256, 256.")
+        for width in self.hidden:
+            within("hidden", width, 1, 65_536)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the products."""
+        auto = self.precision == "auto" and bfloat16_is_native() and min(self.hidden) >= WIDE
+        return torch.bfloat16 if auto or self.precision == "bfloat16" else torch.float32
+
+
+def within(name: str, value: float, low: float, high: float) -> None:
+    """Raises InputError where a key of `policy` is out of range."""
+    if not low <= value <= high:  # a NaN lies nowhere
+        raise InputError(
+            f"policy.{name} is {value:g}; it must be between {low:g} and {high:g}: choose one in that range."
+        )
+
+
+class OffPolicy(ABC):
+    """The `Policy` protocol for an algorithm that learns from a memory. A subclass is one algorithm's page."""
+
+    name: ClassVar[str]
+
+    def __init__(self, task: Task, config: OffPolicyConfig, seed: int) -> None:
+        self.task, self.config = task, config
+        self.replay = Replay(task.spec, config.capacity)
+        self.learned: dict[str, Learned] = {}
+        self.seed = seed
+        self.version = self.steps = self.updates = 0
+        self.reward_version: int | None = None
+
+    @abstractmethod
+    def explore(
+        self, observation: Float[Tensor, "env observation"], generator: torch.Generator
+    ) -> Float[Tensor, "env action"]:
+        """Actions to learn from, as the memory counts them."""
+
+    @abstractmethod
+    def to_env(self, action: Float[Tensor, "env action"]) -> np.ndarray:
+        """The same as the environment takes them."""
+
+    @abstractmethod
+    def as_scored(self, action: Float[Tensor, "batch action"]) -> Float[Tensor, "batch action"]:
+        """The same as rewards take them."""
+
+    @abstractmethod
+    def any_action(self, rows: int, generator: torch.Generator) -> Float[Tensor, "env action"]:
+        """Uniformly random ones."""
+
+    @abstractmethod
+    def update(
+        self, rows: Rows, reward: Float[Tensor, "batch"], discount: Float[Tensor, "batch"], generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """One update from one batch; what is worth telling of it."""
+
+    @abstractmethod
+    def start_critic(self, generator: torch.Generator) -> None:
+        """A critic that knows nothing, and its target."""
+
+    def improve(self, signal: Signal, budget: int, seed: int) -> Metrics:
+        """Learns for at least `budget` environment steps: one update a step, once the first were taken at random."""
+        if not isinstance(signal, LearnedReward):
+            raise InputError(f"{self.name} improves on a reward, not on answers: choose a reward model or dpo.")
+        began, taken, before, told = time.perf_counter(), 0, self.updates, {}
+        generator = torch.Generator().manual_seed(seed)
+        self._meet(signal.reward.version, generator)
+        observation = torch.from_numpy(self.task.reset(seed))
+        while taken < budget:
+            early = self.steps < self.config.warmup
+            with torch.no_grad():
+                action = self.any_action(len(observation), generator) if early else self.explore(observation, generator)
+            step = self.task.step(self.to_env(action))
+            self.replay.add(observation, action, step)
+            observation = torch.from_numpy(step.observation)
+            real = int(step.real.sum())
+            taken, self.steps = taken + real, self.steps + real
+            for _ in range(0 if self.steps < self.config.warmup else real):
+                told = self._learn(signal, generator)
+        extra = {name: float(value) for name, value in told.items()}
+        if not all(np.isfinite(list(extra.values()))):
+            raise NotFinite(
+                f"{self.name}'s losses became {extra} after {self.steps} steps: lower policy.learning_rate."
+            )
+        self.version += 1
+        return Metrics(taken, time.perf_counter() - began, self.updates - before, extra)
+
+    def _learn(self, signal: LearnedReward, generator: torch.Generator) -> dict[str, Tensor]:
+        rows = self.replay.draw(self.config.batch, generator)
+        one = torch.ones(len(rows.serial_t), 1, dtype=torch.bool)  # steps alone: each a sequence of one
+        action = self.as_scored(rows.action_t).unsqueeze(1)
+        batch = StepBatch(rows.observation_t.unsqueeze(1), action, one, rows.serial_t.unsqueeze(1), one)
+        reward = shaped(signal, batch)[:, 0]
+        self.updates += 1
+        return self.update(rows, reward, self.config.gamma * ~rows.terminated_t, generator)
+
+    def _meet(self, version: int, generator: torch.Generator) -> None:
+        """A reward of another fit: old values are of another reward."""
+        if self.config.refit == "reset" and self.reward_version not in (None, version):
+            self.start_critic(generator)
+        self.reward_version = version
+
+    def act(self, observation: Float32[np.ndarray, "env observation"], seed: int | None = None) -> np.ndarray:
+        """The most likely action; a draw from the policy where a seed is given."""
+        with torch.no_grad():
+            rows = torch.from_numpy(observation)
+            if seed is None:
+                return self.to_env(self.mode(rows))
+            return self.to_env(self.explore(rows, torch.Generator().manual_seed(seed)))
+
+    @abstractmethod
+    def mode(self, observation: Float[Tensor, "env observation"]) -> Float[Tensor, "env action"]:
+        """The most likely action, as the memory counts it."""
+
+    def save(self, folder: Path) -> None:
+        """Nets, optimisers and memory as safetensors, counters as JSON."""
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {f"{name}.{key}": value for name, net in self.learned.items() for key, value in net.state().items()}
+        save_file(tensors, folder / "policy.safetensors")
+        self.replay.save(folder / "replay.safetensors")
+        counters = {"algorithm": self.name, "version": self.version, "steps": self.steps, "updates": self.updates}
+        (folder / "policy.json").write_text(json.dumps({**counters, "reward_version": self.reward_version}))
+
+    def load(self, folder: Path) -> None:
+        """What `save` wrote."""
+        tensors = {name: tensor.clone() for name, tensor in load_file(folder / "policy.safetensors").items()}
+        for name, net in self.learned.items():
+            net.restore({key: tensors[f"{name}.{key}"] for key in net.state()})
+        self.replay.load(folder / "replay.safetensors")
+        counters = json.loads((folder / "policy.json").read_text())
+        self.version, self.steps, self.updates = (counters[name] for name in ("version", "steps", "updates"))
+        self.reward_version = counters["reward_version"]

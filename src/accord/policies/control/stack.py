@@ -1,0 +1,161 @@
+"""Nets of one shape as one: a batched product a layer, float32 masters, the products in bfloat16 where that is faster.
+
+Autograd would keep every operation's input and pass over memory once more for each. The derivative of an MLP is a few
+lines, and written out it works in place, gives no gradient that nobody asked for, and leaves one flat gradient, so that
+an optimiser's step is one call. The last layer is computed in float32: a value of a hundred has steps of a half in
+bfloat16, its hidden rows need no more than three digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from accord.functional.adam import adam_
+from accord.functional.relu import closed, relu_
+
+
+class Learned:
+    """Numbers that descend: one flat vector, and Adam's moments of it."""
+
+    def __init__(self, flat: Float[Tensor, "*shape"]) -> None:
+        self.flat = flat
+        self.mean, self.square, self.step = torch.zeros_like(flat), torch.zeros_like(flat), torch.zeros(())
+
+    def down(self, slope: Float[Tensor, "*shape"], rate: float) -> None:
+        """One step of Adam."""
+        adam_(self.flat, self.mean, self.square, self.step, slope, rate)
+        self.refresh()
+
+    def follow(self, leader: Learned, share: float) -> None:
+        """Comes nearer to what another has learned by a share of what lies between; by 1 it becomes the same."""
+        self.flat.lerp_(leader.flat, share)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """After the numbers changed."""
+
+    def state(self) -> dict[str, Tensor]:
+        """All that a later run needs to go on."""
+        return {"flat": self.flat, "mean": self.mean, "square": self.square, "step": self.step}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """What `state` gave."""
+        for name, mine in self.state().items():
+            mine.copy_(state[name])
+        self.refresh()
+
+
+class Stack(Learned):
+    """`nets` MLPs with ReLU between their layers; `sizes` counts inputs, hidden units and outputs.
+
+    `flat` holds layer after layer, the nets of a layer side by side: all their weights, then all their biases. The
+    first layer's bias is the last row of its weights: a column of ones carries it.
+    """
+
+    def __init__(self, nets: int, sizes: Sequence[int], generator: torch.Generator, dtype: torch.dtype) -> None:
+        self.nets, self.dtype = nets, dtype
+        self.shapes = list(pairwise(sizes))
+        super().__init__(torch.cat([_start(nets * (n + 1) * m, n, generator) for n, m in self.shapes]))
+        self.copy = self.flat.to(dtype)  # itself where it is float32
+        self.slope = torch.zeros_like(self.flat)
+        self.slopes, self.low, self.last = (self.layers(each) for each in (self.slope, self.copy, self.flat))
+
+    def layers(self, flat: Float[Tensor, "parameter"]) -> list[tuple[Tensor, Tensor]]:
+        """Weight `[net, in, out]` and bias `[net, 1, out]` of every layer, as views; the first's weight has both."""
+        found = []
+        pieces = flat.split([self.nets * (n + 1) * m for n, m in self.shapes])
+        for (n, m), piece in zip(self.shapes, pieces, strict=True):
+            if not found:
+                whole = piece.view(self.nets, n + 1, m)
+                found.append((whole, whole[:, -1:]))
+            else:
+                weight, bias = piece.split([self.nets * n * m, self.nets * m])
+                found.append((weight.view(self.nets, n, m), bias.view(self.nets, 1, m)))
+        return found
+
+    def refresh(self) -> None:
+        """Brings the working copies up to date."""
+        if self.copy is not self.flat:
+            self.copy.copy_(self.flat)
+
+    def __call__(self, *columns: Float[Tensor, "batch _"]) -> Float[Tensor, "net batch out"]:
+        """Every net on the same rows, whose columns may come in parts; in float32, as for acting."""
+        return _passed(columns, self.last)[0]
+
+    def learn(self, *columns: Float[Tensor, "batch _"]) -> Float[Tensor, "net batch out"]:
+        """The same in the working precision, and `descend` may follow: a loss of what this returns."""
+        out, self.kept = _passed(columns, [*self.low[:-1], self.last[-1]])
+        self.out = out.requires_grad_()
+        return self.out
+
+    def descend(self, loss: Float[Tensor, ""], rate: float) -> None:
+        """One step of Adam down a loss of what `learn` returned last."""
+        (d_out,) = torch.autograd.grad(loss, self.out)
+        d_weight, d_bias = self.slopes[-1]
+        d_weight.copy_(torch.bmm(d_out.transpose(1, 2), self.kept[-1].float()).transpose(1, 2))
+        torch.sum(d_out, 1, keepdim=True, out=d_bias)
+        for depth, d in self._down(d_out, self.kept):
+            d_weight, d_bias = self.slopes[depth]
+            d_weight.copy_(torch.bmm(self.kept[depth].transpose(1, 2), d))
+            if depth:
+                d_bias.copy_(d.sum(1, keepdim=True))
+        self.down(self.slope, rate)
+
+    def still(self, first: int, *columns: Float[Tensor, "batch _"]) -> Float[Tensor, "first batch out"]:
+        """The first nets, taken as they are, in the working precision: a gradient goes to the last columns alone."""
+        if torch.is_grad_enabled():
+            return _Still.apply(columns[-1], columns[:-1], self, first)
+        return _passed(columns, self._some(first))[0]
+
+    def _some(self, first: int) -> list[tuple[Tensor, Tensor]]:
+        return [(weight[:first], bias[:first]) for weight, bias in (*self.low[:-1], self.last[-1])]
+
+    def _down(self, d_out: Float[Tensor, "net batch out"], kept: Sequence[Tensor]) -> Iterator[tuple[int, Tensor]]:
+        """From the last hidden layer to the first, the gradient of what it adds up. Overwrites the hidden rows."""
+        nets, d = len(d_out), d_out.to(self.dtype)
+        for depth in range(len(self.low) - 1, 0, -1):
+            wide = self.low[depth][0][:nets].transpose(1, 2)
+            d = d * wide if wide.shape[1] == 1 else torch.bmm(d, wide)
+            closed(d, kept[depth], d)
+            yield depth - 1, d
+
+
+def _passed(
+    columns: Sequence[Tensor], layers: Sequence[tuple[Tensor, Tensor]]
+) -> tuple[Float[Tensor, "net batch out"], list[Tensor]]:
+    """What the layers give, and the rows that went into each of them."""
+    (first, _), *middle, (weight, bias) = layers
+    rows = torch.cat([*columns, torch.ones(len(columns[0]), 1)], 1).to(first.dtype)
+    kept = [rows.expand(len(first), -1, -1)]
+    kept.append(relu_(torch.bmm(kept[0], first)))
+    for each, other in middle:
+        kept.append(relu_(torch.baddbmm(other, kept[-1], each)))
+    # A product with few columns is several times as fast the other way round.
+    out = torch.bmm(weight.transpose(1, 2), kept[-1].float().transpose(1, 2))
+    return out.transpose(1, 2) + bias, kept
+
+
+class _Still(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, moving: Tensor, fixed: Sequence[Tensor], stack: Stack, first: int) -> Tensor:
+        out, ctx.kept = _passed((*fixed, moving), stack._some(first))
+        ctx.stack, ctx.columns = stack, moving.shape[1]
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (d_out,) = gradients
+        *_, (_, d) = ctx.stack._down(d_out, ctx.kept)
+        weight = ctx.stack.low[0][0][: len(d), -1 - ctx.columns : -1]
+        return torch.bmm(d, weight.transpose(1, 2)).sum(0).float(), None, None, None
+
+
+def _start(count: int, inputs: int, generator: torch.Generator) -> Float[Tensor, "parameter"]:
+    """Uniform within 1 / sqrt(inputs), weights and biases: PyTorch's own start, and so that of its SAC and TD3."""
+    return (2.0 * torch.rand(count, generator=generator) - 1.0) * inputs**-0.5
