@@ -36,7 +36,7 @@ PEERS = ROOT / ".peers"
 REPORTED_SEED = 10_000  # reported seeds start here and are never used while developing
 DISTURBED = 1.1  # a one-thread process that took this much more wall than processor time shared its core
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-PACKAGES = ("torch", "numpy", "gymnasium", "stable-baselines3", "imitation")
+PACKAGES = ("torch", "numpy", "gymnasium", "stable-baselines3", "imitation", "jax", "sbx-rl")
 
 Result = dict[str, object]
 Figures = Mapping[str, object]

@@ -1,6 +1,7 @@
 """Our side of the benchmarks, one fresh process each:
 
     python -m bench.ours ppo ENV STEPS --seed SEED
+    python -m bench.ours sac ENV STEPS --seed SEED            (td3 alike)
     python -m bench.ours loop ENV STEPS --labels LABELS --flaw FLAW [--many] --seed SEED
 
 The clock and the evaluation are the peers' own (`bench/peers/protocol.py`): the clock runs from making the
@@ -19,11 +20,13 @@ import numpy as np
 
 from accord import runtime
 from accord.policies.control.ppo import PPO, PPOConfig
+from accord.policies.control.sac import SAC, SACConfig
+from accord.policies.control.td3 import TD3, TD3Config
 from accord.progress import Silent
 from accord.rewards.fixed import TrueReward
 from accord.tasks.control import ControlConfig, ControlTask
 from accord.types import LearnedReward, Scored, StepBatch
-from bench.peers.protocol import Clock, Solved, evaluate, finish, quiet_output, warm_up
+from bench.peers.protocol import FIRST, Clock, Solved, evaluate, finish, quiet_output, warm_up
 
 EXAMPLES = Path(__file__).parent.parent / "examples"  # the settings that users start from are the ones measured
 EXAMPLE = {"Pendulum-v1": "pendulum.toml", "accord/FixedCartPole-v0": "cartpole.toml"}
@@ -98,6 +101,26 @@ def ppo(env_id: str, steps: int, seed: int) -> None:
     )
 
 
+def offpolicy(algorithm: str, env_id: str, steps: int, seed: int) -> None:
+    """SAC or TD3 at their defaults on the true reward, one copy of the environment and one update a step."""
+    with quiet_output():
+        warm_up()
+        clock = Clock()
+        task = ControlTask(ControlConfig(id=env_id, envs=1))
+        task.truth.start(0)
+        policy = (
+            SAC(task, SACConfig(steps=steps), seed) if algorithm == "sac" else TD3(task, TD3Config(steps=steps), seed)
+        )
+        signal = LearnedReward(TrueReward(task.truth.at))
+        policy.improve(signal, FIRST, runtime.derive(seed, 0))
+        at = clock.seconds()
+        policy.improve(signal, steps - FIRST, runtime.derive(seed, 1))
+        seconds, cpu_seconds = clock.seconds(), clock.cpu_seconds()
+        returns = evaluate(env_id, lambda rows: policy.act(rows.astype(np.float32)))
+    rate = (steps - FIRST) / (seconds - at)
+    finish(seconds, cpu_seconds, returns, env_steps=sum(task.steps().values()), steps_per_second=rate)
+
+
 def loop(env_id: str, steps: int, labels: int, flaw: str, many: bool, seed: int) -> None:
     """The whole loop, from comparisons by a teacher to a policy; no controls, which the peer does not run either."""
     from accord import build, config, records  # before the clock, and not needed by `ppo`
@@ -123,7 +146,7 @@ def loop(env_id: str, steps: int, labels: int, flaw: str, many: bool, seed: int)
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.ours")
-    parser.add_argument("work", choices=("ppo", "loop"))
+    parser.add_argument("work", choices=("ppo", "sac", "td3", "loop"))
     parser.add_argument("env")
     parser.add_argument("steps", type=int)
     parser.add_argument("--labels", type=int, default=0)
@@ -134,6 +157,8 @@ def main() -> None:
     runtime.set_up()
     if given.work == "ppo":
         ppo(given.env, given.steps, given.seed)
+    elif given.work in ("sac", "td3"):
+        offpolicy(given.work, given.env, given.steps, given.seed)
     else:
         loop(given.env, given.steps, given.labels, given.flaw, given.many, given.seed)
 

@@ -22,6 +22,7 @@ import torch
 
 EVALUATION_SEED = 1_000_000  # episode i starts from this seed plus i: the same starts on every side
 EVALUATION_EPISODES = 100
+FIRST = 1_000  # steps of an off-policy algorithm that its rate leaves out
 CURVE_SEED, CURVE_EPISODES = 2_000_000, 20  # of a point of a learning curve
 
 
