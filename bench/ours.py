@@ -2,7 +2,8 @@
 
     python -m bench.ours ppo ENV STEPS --seed SEED
     python -m bench.ours sac ENV STEPS --seed SEED            (td3 alike)
-    python -m bench.ours loop ENV STEPS --labels LABELS --flaw FLAW [--many] --seed SEED
+    python -m bench.ours loop ENV STEPS --labels LABELS --flaw FLAW [--wrong SHARE] [--many] [--example FILE]
+                              --seed SEED
 
 The clock and the evaluation are the peers' own (`bench/peers/protocol.py`): the clock runs from making the
 environments to holding the trained policy, and the policy is then judged on Gymnasium's plain environments, not on
@@ -121,21 +122,23 @@ def offpolicy(algorithm: str, env_id: str, steps: int, seed: int) -> None:
     finish(seconds, cpu_seconds, returns, env_steps=sum(task.steps().values()), steps_per_second=rate)
 
 
-def loop(env_id: str, steps: int, labels: int, flaw: str, many: bool, seed: int) -> None:
+def loop(env_id: str, steps: int, labels: int, flaw: str, wrong: float, many: bool, example: str, seed: int) -> None:
     """The whole loop, from comparisons by a teacher to a policy; no controls, which the peer does not run either."""
     from accord import build, config, records  # before the clock, and not needed by `ppo`
 
     given = {"seed": seed, "feedback.labels": labels, "feedback.teacher.flaw": flaw, "policy.steps": steps}
     overrides = {key: str(value) for key, value in given.items()} | {"report.baselines": "false"}
+    if wrong:
+        overrides["feedback.teacher.mistake"] = str(wrong)
     if many:
         overrides |= WITH_MANY[env_id]
     with quiet_output(), tempfile.TemporaryDirectory() as folder:
-        resolved = config.load(EXAMPLES / EXAMPLE[env_id], overrides)
+        resolved = config.load(EXAMPLES / (example or EXAMPLE[env_id]), overrides)
         warm_up()
         clock = Clock()
         result = build.run(resolved, Path(folder), False, Silent())
         seconds, cpu_seconds = clock.seconds(), clock.cpu_seconds()
-        trained = PPO(ControlTask(resolved.task), resolved.policy, seed)
+        trained = build.policy_of(ControlTask(resolved.task), resolved, seed)
         trained.load(Path(folder) / records.POLICY)
         returns = evaluate(env_id, lambda rows: trained.act(rows.astype(np.float32)))
         judged = [r for r in records.read_records(Path(folder)) if r["stage"] == "judge"]
@@ -151,7 +154,9 @@ def main() -> None:
     parser.add_argument("steps", type=int)
     parser.add_argument("--labels", type=int, default=0)
     parser.add_argument("--flaw", default="oracle")
+    parser.add_argument("--wrong", type=float, default=0.0, help="share of the answers that are turned round")
     parser.add_argument("--many", action="store_true", help="the settings for the steps that imitation takes")
+    parser.add_argument("--example", default="", help="settings, where they are not the task's usual ones")
     parser.add_argument("--seed", type=int, required=True)
     given = parser.parse_args()
     runtime.set_up()
@@ -160,7 +165,7 @@ def main() -> None:
     elif given.work in ("sac", "td3"):
         offpolicy(given.work, given.env, given.steps, given.seed)
     else:
-        loop(given.env, given.steps, given.labels, given.flaw, given.many, given.seed)
+        loop(given.env, given.steps, given.labels, given.flaw, given.wrong, given.many, given.example, given.seed)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def main(env_id: str, steps: int, algorithm: str, library: str, seed: int) -> No
         warm_up()
         clock = Clock()
         env = gymnasium.make(env_id)
-        size = env.action_space.shape[0]
+        size = len(env.action_space.sample())
         more = {"action_noise": NormalActionNoise(np.zeros(size), 0.1 * np.ones(size))} if algorithm == "td3" else {}
         nets = {"net_arch": [256, 256]}
         learner = getattr(importlib.import_module(LIBRARY[library]), algorithm.upper())
