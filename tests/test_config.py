@@ -82,3 +82,19 @@ def test_golden_a_wrong_value_is_refused_in_one_sentence(file: Path, key: str, v
     message = str(caught.value)
     assert words in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("algorithm", ["sac", "td3"])
+def test_golden_steps_alone_have_no_segment_around_them(algorithm: str):
+    with pytest.raises(InputError, match="remembers steps alone"):
+        config.from_tree({"reward": {"kind": "transformer"}, "policy": {"algorithm": algorithm}})
+    assert config.from_tree({"reward": {"kind": "transformer"}}).policy.algorithm == "ppo"
+
+
+def test_golden_an_algorithm_has_its_own_keys_and_defaults():
+    found = config.from_tree({"policy": {"algorithm": "sac", "tau": 0.01}}).policy
+    assert isinstance(found, config.SACSection) and (found.tau, found.steps) == (0.01, 50_000)
+    with pytest.raises(InputError, match=r"policy\.clip"):
+        config.from_tree({"policy": {"algorithm": "sac", "clip": 0.2}})
+    with pytest.raises(InputError, match=r"policy\.tau is 2"):
+        config.from_tree({"policy": {"algorithm": "td3", "tau": 2.0}})

@@ -10,6 +10,7 @@ from typing import Literal
 from accord import toml
 from accord.feedback.queries import QueryConfig
 from accord.feedback.teachers import TeacherConfig
+from accord.policies.control.offpolicy import OffPolicyConfig
 from accord.policies.control.ppo import PPOConfig
 from accord.policies.control.sac import SACConfig
 from accord.policies.control.td3 import TD3Config
@@ -107,6 +108,11 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         _within("seed", self.seed, 0, 2**32 - 1)
+        if self.reward.kind == "transformer" and isinstance(self.policy, OffPolicyConfig):
+            raise InputError(
+                f'reward.kind is "transformer", which reads a step among the others of its segment, and '
+                f'{self.policy.algorithm} remembers steps alone: choose "mlp" or "kernel", or policy.algorithm "ppo".'
+            )
 
 
 def load(path: Path, overrides: Mapping[str, str] | None = None) -> RunConfig:
