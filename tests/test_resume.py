@@ -24,12 +24,15 @@ TIMES = ("time", "seconds")
 
 
 OFF = {"steps": 1500, "hidden": [8], "batch": 16, "warmup": 100}
+PENDULUM = {"id": "Pendulum-v1", "envs": 2}
+SB3 = ["learning_starts = 100", "batch_size = 16", "buffer_size = 2000"]
 OTHERS = {
     "kernel": {"reward": {"kind": "kernel"}},
     "transformer": {"reward": {"kind": "transformer"}},
     "module": {"reward": {"kind": "module:tests.rewards.test_nets.Classical"}},
     "sac": {"policy": {"algorithm": "sac", "refit": "reset", **OFF}},
-    "td3": {"policy": {"algorithm": "td3", **OFF}, "task": {"id": "Pendulum-v1", "envs": 2}},
+    "sb3": {"policy": {"algorithm": "sb3:SAC", "steps": 1500, "hidden": [8], "arguments": SB3}, "task": PENDULUM},
+    "td3": {"policy": {"algorithm": "td3", **OFF}, "task": PENDULUM},
 }
 
 

@@ -17,6 +17,7 @@ from accord.feedback.teachers import Teacher
 from accord.policies.control.offpolicy import OffPolicyConfig
 from accord.policies.control.ppo import PPO
 from accord.policies.control.sac import SAC, SACConfig
+from accord.policies.control.sb3 import SB3Config
 from accord.policies.control.td3 import TD3, TD3Config
 from accord.progress import Progress, Silent
 from accord.reports.run import write as write_report
@@ -45,6 +46,7 @@ from accord.types import (
 
 POOL = 8  # segments cut for each label due: enough to choose from, few enough to score in milliseconds
 POOL_LEAST = 200
+COPIES = 8  # for an on-policy algorithm of stable-baselines3; rl-zoo's usual number
 EXPLORED = 1_000  # random steps, of all copies together
 ROUND_EPISODES = 20  # by the truth after each round: the learning curve
 
@@ -93,8 +95,10 @@ class Made:
 
     def _copies(self) -> ControlConfig:
         """One copy of the environment for an algorithm that updates after every step, unless the user says more."""
-        task = self.settings.task
-        return replace(task, envs=task.envs or 1) if isinstance(self.settings.policy, OffPolicyConfig) else task
+        task, policy = self.settings.task, self.settings.policy
+        if isinstance(policy, SB3Config):  # whose copies have to reset in the call that ends them
+            return replace(task, envs=task.envs or (1 if policy.off_policy() else COPIES), vectorised=False)
+        return replace(task, envs=task.envs or 1) if isinstance(policy, OffPolicyConfig) else task
 
     def _annotator(self) -> Annotator:
         """Recorded demonstrations where they are given, else a teacher."""
@@ -230,6 +234,10 @@ def policy_of(task: ControlTask, settings: config.RunConfig, seed: int) -> Polic
             return SAC(task, settings.policy, seed)
         case TD3Config():
             return TD3(task, settings.policy, seed)
+        case SB3Config():
+            from accord.policies.control.sb3_policy import SB3  # an extra: imported where it is wanted
+
+            return SB3(task, settings.policy, seed)
         case _:
             return PPO(task, settings.policy, seed)
 

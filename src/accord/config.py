@@ -13,6 +13,7 @@ from accord.feedback.teachers import TeacherConfig
 from accord.policies.control.offpolicy import OffPolicyConfig
 from accord.policies.control.ppo import PPOConfig
 from accord.policies.control.sac import SACConfig
+from accord.policies.control.sb3 import SB3Config
 from accord.policies.control.td3 import TD3Config
 from accord.rewards.fit import RewardConfig
 from accord.tasks.control import ControlConfig
@@ -103,12 +104,12 @@ class RunConfig:
     task: ControlSection = field(default_factory=ControlSection)
     feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
-    policy: PPOSection | SACSection | TD3Section = field(default_factory=PPOSection)
+    policy: PPOSection | SACSection | TD3Section | SB3Config = field(default_factory=PPOSection)
     report: ReportConfig = field(default_factory=ReportConfig)
 
     def __post_init__(self) -> None:
         _within("seed", self.seed, 0, 2**32 - 1)
-        if self.reward.kind == "transformer" and isinstance(self.policy, OffPolicyConfig):
+        if self.reward.kind == "transformer" and isinstance(self.policy, OffPolicyConfig | SB3Config):
             raise InputError(
                 f'reward.kind is "transformer", which reads a step among the others of its segment, and '
                 f'{self.policy.algorithm} remembers steps alone: choose "mlp" or "kernel", or policy.algorithm "ppo".'

@@ -167,6 +167,9 @@ class _Reader:
         if tag not in tree:
             return owners[0]
         known = {_default(owner, tag): owner for owner in owners}
+        for name, owner in known.items():  # "sb3:PPO" stands for all words that begin with "sb3:"
+            if ":" in name and str(tree[tag]).startswith(name.partition(":")[0] + ":"):
+                return owner
         return known[self._value(Literal[tuple(known)], tree[tag], f"{above}{tag}", None)]
 
     def _no_section(self, value: Any, path: str) -> str:

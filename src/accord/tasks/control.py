@@ -37,6 +37,7 @@ class ControlConfig:
     envs: int | None = None  # copies stepped together; None: 256 where vectorised, else 16
     horizon: int | None = None  # steps after which an episode is cut; None: as registered
     cut: int | None = None  # training cuts and bootstraps: from `cut` steps to the horizon, copy by copy (1712.00378)
+    vectorised: bool = True  # step all copies in one call where the environment can
     terminates: bool | None = None  # whether an episode can end before its horizon; None: as known, else yes
 
     def __post_init__(self) -> None:
@@ -154,7 +155,8 @@ def _open(config: ControlConfig) -> tuple[Stepper, TaskSpec]:
     one.close()
     _check_observation(observation_space, config.id)
     size = spaces.flatdim(observation_space)
-    vectorised = registered.vector_entry_point is not None and isinstance(observation_space, spaces.Box)
+    own = registered.vector_entry_point is not None and isinstance(observation_space, spaces.Box)
+    vectorised = own and config.vectorised
     envs = config.envs or (ENVS_VECTORISED if vectorised else ENVS_LOOP)
     stepper: Stepper
     if vectorised:
