@@ -1,10 +1,11 @@
-"""Adam on one flat vector: a step is one pass over it, whatever the number of layers."""
+"""Adam on one flat vector: a step is six passes over it, whatever the number of layers."""
 
 from __future__ import annotations
 
+import math
+
 from jaxtyping import Float
 from torch import Tensor
-from torch.optim.adam import adam
 
 
 def adam_(
@@ -18,22 +19,12 @@ def adam_(
 ) -> None:
     """One step down the slope, in place. `mean` and `square` are its running moments and `step` counts, all from 0.
 
-    Source: Kingma and Ba, arXiv:1412.6980, algorithm 1 and its defaults. PyTorch's own step, without the optimiser
-    around it, which takes twice as long as the arithmetic of a small net.
+    Source: Kingma and Ba, arXiv:1412.6980, in the order of operations of its section 2, the defaults of algorithm 1.
+    PyTorch's own is faster on a hundred thousand numbers and twice as slow on the few thousand of a reward.
     """
-    adam(
-        [flat],
-        [slope],
-        [mean],
-        [square],
-        [],
-        [step],
-        fused=True,
-        amsgrad=False,
-        beta1=betas[0],
-        beta2=betas[1],
-        lr=rate,
-        weight_decay=0.0,
-        eps=1e-8,
-        maximize=False,
-    )
+    step += 1
+    count = float(step)
+    mean.lerp_(slope, 1.0 - betas[0])
+    square.mul_(betas[1]).addcmul_(slope, slope, value=1.0 - betas[1])
+    size = rate * math.sqrt(1.0 - betas[1] ** count) / (1.0 - betas[0] ** count)
+    flat.addcdiv_(mean, square.sqrt().add_(1e-8), value=-size)
