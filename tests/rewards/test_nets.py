@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from accord.rewards.features import Features, Scaler, fit_scaler, read, scaled
+from accord.rewards.fourier import fourier
 from accord.rewards.fused import Fused, Plain
-from accord.rewards.nets import MLP, SegmentTransformer, Stacked, fourier, module_class
+from accord.rewards.nets import MLP, SegmentTransformer, Stacked, module_class
 from accord.types import InputError, NotFinite, Reply, Steps
 
 
@@ -72,7 +73,7 @@ def nets() -> list:
     return [
         MLP(5, 16, 2),
         MLP(5, 16, 0),
-        fourier(torch.randn(100, 5, generator=generator), 32, 1.0, generator),
+        fourier(torch.randn(100, 5, generator=generator), 32, 1.0, True, torch.ones(5), generator),
         Stacked(SegmentTransformer, pair, {"width": 16, "depth": 2}),
         Stacked(Classical, pair, {}),
     ]

@@ -23,10 +23,11 @@ from torch import Tensor
 from accord.rewards.annotators import Layout, Questions, questions
 from accord.rewards.features import Encoder, Features, Scaler, fit_scaler, read, scaled, value_unit
 from accord.rewards.fitted import FitReport, FittedReward, Reliability
+from accord.rewards.fourier import Fourier
 from accord.rewards.fused import Fused, Plain, Sums
 from accord.rewards.heads import ask, head, prior, reliabilities
 from accord.rewards.kernel import solve
-from accord.rewards.nets import MLP, Fourier, Net, SegmentTransformer, Stacked, module_class
+from accord.rewards.nets import MLP, Net, SegmentTransformer, Stacked, module_class
 from accord.rewards.posterior import Posterior, empirical, left_out, maximise, score
 from accord.rewards.sampling import sample
 from accord.rewards.training import Chosen, Climb, Plan, Problem, chosen, climb, scores

@@ -17,7 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from accord.rewards.features import Encoder, Features, Scaler, read, scaled
-from accord.rewards.nets import MLP, Fourier, Net, SegmentTransformer, Stacked
+from accord.rewards.fourier import Fourier
+from accord.rewards.nets import MLP, Net, SegmentTransformer, Stacked
 from accord.types import InputError, NotFinite, Scored, Segment, StepBatch
 
 ROWS = 16_384  # rows scored at once: hidden layers stay in the cache
@@ -101,7 +102,7 @@ class FittedReward:
         tensors |= {name: getattr(self, name) for name in TENSORS}
         tensors |= {"scaler/mean": self.scaler.mean, "scaler/sd": self.scaler.sd}
         if isinstance(self.net, Fourier):
-            tensors |= {f"net/{name}": getattr(self.net, name) for name in ("frequency", "phase", "centre")}
+            tensors |= {f"net/{name}": getattr(self.net, name) for name in FOURIER}
         scores = {f"heldout/{p}": torch.from_numpy(rows) for p, rows in enumerate(self.report.heldout_scores)}
         save_file({name: array.contiguous() for name, array in (tensors | scores).items()}, folder / WEIGHTS)
         report = asdict(replace(self.report, heldout_scores=()))
@@ -117,6 +118,7 @@ class FittedReward:
 
 WEIGHTS, TEXT = "reward.safetensors", "reward.json"
 TENSORS = ("flat", "scale", "shift", "logits")
+FOURIER = ("frequency", "phase", "centre", "relevance", "middle")
 
 
 def _described(net: Net) -> dict[str, object]:
@@ -158,7 +160,7 @@ def _net(described: dict[str, Any], tensors: dict[str, Tensor], module: type[nn.
     if described["kind"] == "mlp":
         return MLP(described["inputs"], described["width"], described["depth"])
     if described["kind"] == "fourier":
-        return Fourier(tensors["net/frequency"], tensors["net/phase"], tensors["net/centre"])
+        return Fourier(*(tensors[f"net/{name}"] for name in FOURIER))
     make = module or SegmentTransformer
     name = f"{make.__module__}.{make.__qualname__}"
     if name != described["make"]:

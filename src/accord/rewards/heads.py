@@ -22,7 +22,8 @@ from torch import Tensor
 from accord.rewards.annotators import Layout, Questions
 from accord.rewards.features import MEAN_VALUED, Features, value_unit
 from accord.rewards.fitted import Reliability
-from accord.rewards.nets import MLP, Fourier, Net
+from accord.rewards.fourier import Fourier
+from accord.rewards.nets import MLP, Net
 from accord.rewards.posterior import Asked, Posterior, asked
 
 ROWS = 4096  # rows whose features are summed at once: they stay in the cache

@@ -1,7 +1,11 @@
-"""A reward that is linear in its parameters, or in random Fourier features whose length the evidence chooses.
+"""A reward that is linear in its parameters, or in waves, lines and squares whose shape the evidence chooses.
 
-One posterior for each length, in the directions that the answers see; the next length starts where the one before
-ended. The best of them is then climbed to its end.
+One posterior for each family, in the directions that the answers see; the next starts where the one before ended. Then
+every input is weighed by how much the best rewards so far depend on it, the root of the mean squared slope, and they
+are solved anew: few answers are soon told which inputs matter (Radhakrishnan et al., Science 2024, whose kernel turns
+with the whole average outer product of slopes; here its diagonal, and the evidence judges every step).
+
+The evidence and the held-out likelihood know the weights, which all answers have shaped: both flatter a little.
 """
 
 from __future__ import annotations
@@ -15,20 +19,34 @@ from torch import Tensor
 
 from accord.rewards.annotators import Layout, Questions
 from accord.rewards.features import Features
+from accord.rewards.fourier import Fourier, fourier
 from accord.rewards.heads import Head, ask, head, narrow, widen
-from accord.rewards.nets import Fourier, fourier
 from accord.rewards.posterior import STILL, Asked, Posterior, empirical
 
-LENGTHS = (1.5, 0.7, 3.0)  # of the kernel, in deviations times sqrt(inputs)
 WAVES = 256  # random Fourier features: enough for a few thousand answers about tens of inputs
-NEAR = 0.2  # how still a length's evidence must be to be told from another's
+REFINED, ROUNDS = 2, 3  # so many of the best are weighed anew, so many times
+NEAR = 0.2  # how still a family's evidence must be to be told from another's
 SAMPLE = 2000  # rows for the middle of the waves: the head takes the rest of it out exactly
+
+
+@dataclass(frozen=True)
+class Family:
+    """Features of one sort: how many waves, their length in deviations times sqrt(inputs), and whether squares."""
+
+    waves: int
+    length: float
+    squares: bool
+
+
+LINEAR = (Family(0, 1.0, False),)
+FAMILIES = (Family(WAVES, 1.5, True), Family(WAVES, 3.0, False), Family(0, 1.0, True))
 
 
 @dataclass(frozen=True, eq=False)
 class Solved:
-    """A linear reward of one length: its head, and the posterior in those directions that the answers see."""
+    """A linear reward of one family: its head, and the posterior in those directions that the answers see."""
 
+    family: Family
     net: Fourier
     head: Head
     turn: Float[Tensor, "column kept"]
@@ -49,25 +67,47 @@ def solve(
     """The mode and the curvature there. `sd` is where the search for the head's prior deviation starts."""
     rows = features.x[features.valid]
     rows = rows[:: 1 + len(rows) // SAMPLE]
-    tried: list[Solved] = []
-    for length in LENGTHS if waves else (1.0,):
-        net = fourier(rows, WAVES if waves else 0, length, torch.Generator().manual_seed(seed))
+
+    def attempt(family: Family, relevance: Float[Tensor, "input"], before: Sequence[Solved]) -> Solved:
+        generator = torch.Generator().manual_seed(seed)
+        net = fourier(rows, family.waves, family.length, family.squares, relevance, generator)
         now = head(net, torch.zeros(net.size), features)
         asked, turn = narrow(ask(parts, layout, features, now.basis), net.size)
-        before = [one.posterior for one in tried[-1:]]
-        tried.append(Solved(net, now, turn, _posterior(asked, layout, turn.shape[1], sd, before, waves)))
-    best = max(tried, key=lambda one: one.posterior.evidence)
+        last = [one.posterior for one in before]
+        return Solved(family, net, now, turn, _posterior(asked, layout, turn.shape[1], sd, last, waves))
+
+    tried: list[Solved] = []
+    for family in FAMILIES if waves else LINEAR:
+        tried.append(attempt(family, torch.ones(rows.shape[1]), tried[-1:]))
     if not waves:
-        return best
-    found = best.posterior
-    ended = empirical(found.parts, found.centre, found.precision, found.mode, best.turn.shape[1])
-    return replace(best, posterior=ended)
+        return tried[0]
+    fresh = tried
+    for _ in range(ROUNDS):
+        best = sorted(tried, key=_evidence, reverse=True)[:REFINED]
+        fresh = [attempt(one.family, relevance(one, rows), [one]) for one in best if one in fresh]
+        tried = tried + fresh
+    chosen = max(tried, key=_evidence)
+    found = chosen.posterior
+    ended = empirical(found.parts, found.centre, found.precision, found.mode, chosen.turn.shape[1])
+    return replace(chosen, posterior=ended)
+
+
+def _evidence(one: Solved) -> float:
+    return one.posterior.evidence
+
+
+def relevance(one: Solved, rows: Float[Tensor, "row input"]) -> Float[Tensor, "input"]:
+    """The root of the mean squared slope in every input, in units of their mean: 1 where all matter alike."""
+    flat = one.draws(1, torch.Generator())[0][0]  # of a single draw: the mode
+    squared = one.net.slope(flat, rows).square().mean(0)
+    mean = squared.mean()
+    return (squared / mean).sqrt() if float(mean) > 0.0 else torch.ones_like(squared)
 
 
 def _posterior(
     asked: Sequence[Asked], layout: Layout, columns: int, sd: float, before: Sequence[Posterior], rough: bool
 ) -> Posterior:
-    """Climbed to from the prior, or from the values and the precision where the length before it ended."""
+    """Climbed to from the prior, or from the values and the precision where the one before it ended."""
     means, precisions = layout.vectors()
     centre = torch.cat([torch.zeros(columns), means]).double()
     precision = torch.cat([torch.full((columns,), sd**-2), precisions]).double()
