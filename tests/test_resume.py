@@ -28,6 +28,7 @@ PENDULUM = {"id": "Pendulum-v1", "envs": 2}
 SB3 = ["learning_starts = 100", "batch_size = 16", "buffer_size = 2000"]
 OTHERS = {
     "kernel": {"reward": {"kind": "kernel"}},
+    "pretrained": {"feedback": {"pretrain": 400}, "reward": {"kind": "kernel", "crops": 2, "gate": 0.6}},
     "transformer": {"reward": {"kind": "transformer"}},
     "module": {"reward": {"kind": "module:tests.rewards.test_nets.Classical"}},
     "sac": {"policy": {"algorithm": "sac", "refit": "reset", **OFF}},

@@ -21,6 +21,8 @@ from accord.policies.control.sb3 import SB3Config
 from accord.policies.control.td3 import TD3, TD3Config
 from accord.progress import Progress, Silent
 from accord.reports.run import write as write_report
+from accord.rewards.augment import PAIRS
+from accord.rewards.entropy import StateEntropy
 from accord.rewards.fit import fit
 from accord.rewards.fitted import FittedReward
 from accord.rewards.fixed import Constant, TrueReward
@@ -40,6 +42,7 @@ from accord.types import (
     Query,
     Reward,
     Segment,
+    Shaping,
     Steps,
     segment_id,
 )
@@ -48,6 +51,7 @@ POOL = 8  # segments cut for each label due: enough to choose from, few enough t
 POOL_LEAST = 200
 COPIES = 8  # for an on-policy algorithm of stable-baselines3; rl-zoo's usual number
 EXPLORED = 1_000  # random steps, of all copies together
+UNLABELLED = 2_000  # segments at most that the reward may label itself
 ROUND_EPISODES = 20  # by the truth after each round: the learning curve
 
 
@@ -113,10 +117,11 @@ class Made:
     def _plan(self) -> loop.Plan:
         feedback, policy = self.settings.feedback, self.settings.policy
         rounds = min(feedback.rounds, feedback.labels)
-        explored = self._explore_ticks() * self.task.spec.envs
+        explored = self._explore_ticks() * self.task.spec.envs + feedback.pretrain
         if policy.steps <= explored:
             raise InputError(
-                f"policy.steps is {policy.steps}; the first segments take {explored}: raise it or lower task.envs."
+                f"policy.steps is {policy.steps}; the first segments take {explored}: raise it, or lower task.envs or "
+                "feedback.pretrain."
             )
         labels = loop.spread(feedback.labels, rounds, feedback.first)
         return loop.Plan(self.settings.seed, labels, loop.paced(policy.steps, explored, rounds, feedback.growth))
@@ -141,14 +146,22 @@ class Made:
             keep_reward=self.checkpoints.keep_reward,
             keep_policy=self.checkpoints.keep_policy,
             save=self.checkpoints.save,
+            shaping=Shaping(pessimism=self.settings.reward.pessimism),
         )
 
     def collect(self, round: int, seed: int) -> list[Collected]:
         """Segments near the policy: cut from the last improvement's steps, at first from random ones."""
         if round == 0:
             explore(self.task, self._explore_ticks(), seed)
+            self._pretrain(seed)
         due = self.plan.labels[round] - (self.plan.labels[round - 1] if round else 0)
         return self._cut(max(POOL_LEAST, POOL * due), round, seed)
+
+    def _pretrain(self, seed: int) -> None:
+        """States that are worth a look, before anybody says what they are worth."""
+        if self.settings.feedback.pretrain:
+            self.policy.improve(LearnedReward(StateEntropy()), self.settings.feedback.pretrain, seed)
+            self.checkpoints.keep_policy(checkpoints.BEFORE)
 
     def _cut(self, n: int, round: int, seed: int) -> list[Collected]:
         rng = np.random.default_rng(seed)
@@ -181,8 +194,15 @@ class Made:
             seed=seed,
             warm=warm,
             version=version,
+            unlabelled=self._unlabelled(evidence, seed),
         )
         return [fitted], measure.fit_record(fitted)
+
+    def _unlabelled(self, evidence: Evidence, seed: int) -> list[Segment]:
+        """Segments that nobody was asked about, where the reward may label them."""
+        if not self.settings.reward.gate:
+            return []
+        return [made.segment for made in self._cut(min(UNLABELLED, 2 * PAIRS * evidence.answers), 0, seed)]
 
     def judge(self, state: loop.State) -> dict[str, object]:
         """The round's figures for the record."""

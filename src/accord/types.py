@@ -198,6 +198,7 @@ class Comparisons:
     annotator: Int[np.ndarray, "query"]
     levels: int
     kind: Literal["compare", "correct"] = "compare"
+    weight: Float[np.ndarray, "query"] | None = None  # how much of an answer each is; None: one
 
 
 @dataclass(frozen=True, eq=False)

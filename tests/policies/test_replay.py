@@ -41,6 +41,14 @@ def test_golden_the_oldest_are_overwritten_first():
     assert set(replay.draw(500, torch.Generator().manual_seed(0)).serial_t.tolist()) == set(range(33, 40))
 
 
+def test_golden_a_share_of_a_batch_is_of_the_newest_transitions():
+    for capacity, ticks in ((100, 20), (30, 40)):  # before and after the oldest are overwritten
+        replay = filled(capacity, ticks)
+        drawn = replay.draw(400, torch.Generator().manual_seed(0), near=300, newest=6).serial_t
+        assert set(drawn[:300].tolist()) == set(range(2 * ticks - 6, 2 * ticks))
+        assert len(set(drawn[300:].tolist())) > 20
+
+
 def test_golden_a_call_that_only_reset_is_not_remembered():
     replay = filled(100, 20, (True, False))
     assert len(replay) == 20

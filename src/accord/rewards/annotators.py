@@ -31,6 +31,7 @@ class Questions:
     outcome: Int[Tensor, "query"]
     annotator: Int[Tensor, "query"]
     log_weight: Float[Tensor, "query place"] | None = None
+    weight: Float[Tensor, "query"] | None = None  # how much of an answer each is; None: one
 
     @property
     def name(self) -> str:
@@ -39,8 +40,11 @@ class Questions:
 
     def at(self, rows: Int[Tensor, "row"]) -> Questions:
         """Only these answers."""
-        weight = None if self.log_weight is None else self.log_weight[rows]
-        return Questions(self.kind, self.levels, self.items[rows], self.outcome[rows], self.annotator[rows], weight)
+        sample = None if self.log_weight is None else self.log_weight[rows]
+        weight = None if self.weight is None else self.weight[rows]
+        return Questions(
+            self.kind, self.levels, self.items[rows], self.outcome[rows], self.annotator[rows], sample, weight
+        )
 
 
 def questions(part: EvidencePart) -> Questions:
@@ -54,7 +58,8 @@ def questions(part: EvidencePart) -> Questions:
     match part:
         case Comparisons():
             level = torch.as_tensor(np.asarray(part.level), dtype=torch.int64)
-            return Questions(part.kind, part.levels, table(part.first, part.second), level, who)
+            weight = None if part.weight is None else torch.as_tensor(np.asarray(part.weight), dtype=torch.float32)
+            return Questions(part.kind, part.levels, table(part.first, part.second), level, who, weight=weight)
         case Rankings():
             return Questions("rank", 0, table(part.items), none, who)
         case Ratings():
@@ -222,7 +227,8 @@ def answered(
 ) -> Float[Tensor, "member query"]:
     """The same from the traits of whoever gave each answer: here answers have nothing in common any more."""
     model, noise = _model(part, own, values, part.items[query] >= 0, query, part.outcome[query])
-    return likelihood.log_mixture(model, own.log_skill, own.log_lapse, noise)
+    found = likelihood.log_mixture(model, own.log_skill, own.log_lapse, noise)
+    return found if part.weight is None else found * part.weight[query]
 
 
 def _model(

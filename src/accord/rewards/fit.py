@@ -21,6 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from accord.rewards.annotators import Layout, Questions, questions
+from accord.rewards.augment import cropped, with_pseudo
 from accord.rewards.features import Encoder, Features, Scaler, fit_scaler, read, scaled, value_unit
 from accord.rewards.fitted import FitReport, FittedReward, Reliability
 from accord.rewards.fourier import Fourier
@@ -30,53 +31,15 @@ from accord.rewards.kernel import solve
 from accord.rewards.nets import MLP, Net, SegmentTransformer, Stacked, module_class
 from accord.rewards.posterior import Posterior, empirical, left_out, maximise, score
 from accord.rewards.sampling import sample
+from accord.rewards.settings import RewardConfig
 from accord.rewards.training import Chosen, Climb, Plan, Problem, chosen, climb, scores
 from accord.runtime import bfloat16_is_native
-from accord.types import Evidence, InputError, NotFinite
+from accord.types import Comparisons, Evidence, NotFinite, Segment
 
 __all__ = ["FitReport", "FittedReward", "Reliability", "RewardConfig", "fit"]
 
 FOLDS = 5  # at least: each member leaves out a fifth of the groups
 BLOCK = 64  # segments whose rewards are computed at once: hidden rows stay in the cache
-
-
-@dataclass(frozen=True)
-class RewardConfig:
-    """How rewards are fitted."""
-
-    kind: str = "mlp"  # linear | kernel | mlp | transformer | module:package.Class
-    inputs: str = "state_action"  # state_action | state: then no action is read (GAIfO 1807.06158; AIRL 1710.11248)
-    members: int = 5  # of the ensemble; 3 to 5 in the field (Christiano et al. 2017: 3; Coste et al. 2023: 5)
-    width: int = 64  # hidden units (Christiano et al. 2017, appendix A: 2 x 64)
-    depth: int = 2  # hidden layers, or blocks of a Transformer
-    rate: float = 3e-3  # Adam's
-    batch: int = 128  # answers
-    epochs: int = 10  # of the climb, at most
-    warm_epochs: int = 4  # the same, from a previous fit
-    patience: int = 3  # epochs without a better held-out likelihood
-    decay: float = 1.0  # prior precision of hidden weights
-    head_sd: float = 1.0  # prior deviation of an MLP's last layer, where the search for it starts
-    kernel_sd: float = 5.0  # the same of a linear or kernel reward, where the search for it starts
-    precision: str = "auto"  # of products: auto | float32 | bfloat16
-    intervals: str = "laplace"  # of reliabilities: laplace costs nothing, exact some seconds and is better calibrated
-
-    def __post_init__(self) -> None:
-        if self.kind not in ("linear", "kernel", "mlp", "transformer") and not self.kind.startswith("module:"):
-            raise InputError(
-                f'reward.kind is "{self.kind}": use linear, kernel, mlp, transformer or module:package.Class.'
-            )
-        if self.inputs not in ("state_action", "state"):
-            raise InputError(f'reward.inputs is "{self.inputs}": use state_action or state.')
-        for name in ("members", "width", "depth", "batch", "epochs", "warm_epochs", "patience"):
-            if getattr(self, name) < 1:
-                raise InputError(f"reward.{name} is {getattr(self, name)}: it must be at least 1.")
-        for name in ("rate", "decay", "head_sd", "kernel_sd"):
-            if not 0.0 < getattr(self, name) < np.inf:
-                raise InputError(f"reward.{name} is {getattr(self, name)}: it must be a positive number.")
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise InputError(f'reward.precision is "{self.precision}": use auto, float32 or bfloat16.')
-        if self.intervals not in ("laplace", "exact"):
-            raise InputError(f'reward.intervals is "{self.intervals}": use laplace or exact.')
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,15 +70,54 @@ def fit(
     warm: FittedReward | None = None,
     version: int | None = None,
     encode: Encoder | None = None,
+    unlabelled: Sequence[Segment] = (),
 ) -> FittedReward:
     """Fits rewards and annotators together.
 
     `discrete`: actions are one-hot. `terminates`: an episode can end early; then the reward is not centred, and its
     constant per step is what the answers and a prior of mean 0 say. Fewer than two answers give the linear prior: a
-    reward near 0. The same arguments give the same reward, bit for bit, on one machine.
+    reward near 0. `unlabelled` segments are what `config.gate` may label. The same arguments give the same reward, bit
+    for bit, on one machine.
 
     Raises InputError for segments of mixed sorts or without an encoder, NotFinite naming the place of a NaN.
     """
+    number = version if version is not None else (1 if warm is None else warm.version + 1)
+    rng = np.random.default_rng(seed + 2)
+    seen = cropped(evidence, config.crops, rng) if config.crops else evidence
+    reward = _fit(seen, config, discrete, terminates, seed, warm, encode)
+    if config.gate and len(unlabelled) > 1 and evidence.answers > 1:
+        seen = with_pseudo(seen, unlabelled, reward.value(unlabelled), config.gate, rng)
+        reward = _fit(seen, config, discrete, terminates, seed, warm, encode)
+    return replace(reward, version=number, report=_of_given(reward.report, evidence, seen))
+
+
+def _of_given(report: FitReport, given: Evidence, seen: Evidence) -> FitReport:
+    """The report on what people answered: without crops and pseudo-labels, which stand after their answers."""
+    kept = []
+    for part, more, rows in zip(given.parts, seen.parts, report.heldout_scores, strict=False):
+        weight = (
+            more.weight[: len(part.annotator)] if isinstance(more, Comparisons) and more.weight is not None else 1.0
+        )
+        kept.append(rows[: len(part.annotator)] / weight)
+    people = tuple(one for one in report.annotators if one.annotator in given.annotators and one.part in _names(given))
+    heldout = _nanmean(np.concatenate([np.zeros(0), *kept]))
+    return replace(report, answers=given.answers, heldout=heldout, annotators=people, heldout_scores=tuple(kept))
+
+
+def _names(evidence: Evidence) -> set[str]:
+    return {questions(part).name for part in evidence.parts}
+
+
+def _fit(
+    evidence: Evidence,
+    config: RewardConfig,
+    discrete: bool,
+    terminates: bool,
+    seed: int,
+    warm: FittedReward | None,
+    encode: Encoder | None,
+) -> FittedReward:
+    """One fit to answers as they are."""
     raw = read(evidence.segments, encode)
     linear = config.kind in ("linear", "kernel") or evidence.answers < 2
     kept = None if linear or warm is None or isinstance(warm.net, Fourier) else warm
@@ -140,8 +142,7 @@ def fit(
         annotators=reliabilities(found.posteriors, found.draws, layout, parts, evidence.annotators),
         heldout_scores=tuple(found.heldout),
     )
-    number = version if version is not None else (1 if warm is None else warm.version + 1)
-    return replace(reward, version=number, scaler=scaler, report=report, encode=encode)
+    return replace(reward, scaler=scaler, report=report, encode=encode)
 
 
 def _solve(

@@ -229,9 +229,7 @@ def _speed(change: float, before: float) -> float:
     return 1.0 / (1.0 - ratio) if 0.0 < ratio < 0.75 else 1.0
 
 
-def left_out(
-    posterior: Posterior, folds: Sequence[Sequence[Bool[Tensor, "query"]]]
-) -> list[Float[Tensor, "fold query"]]:
+def left_out(posterior: Posterior, folds: Sequence[Sequence[Bool[Tensor, "_"]]]) -> list[Float[Tensor, "fold _"]]:
     """Log-likelihood of every answer once the answers of each fold, a mask for each part, are taken away.
 
     One Newton step from the mode of all of them, `m - (H - H_fold)^-1 g_fold` (Beirami et al. 2017, eq. 9).

@@ -40,6 +40,8 @@ class OffPolicyConfig:
     learning_rate: float = 3e-4  # of actor and critic; arXiv:1812.05905, table 1
     gamma: float = 0.99  # arXiv:1812.05905, table 1
     tau: float = 0.005  # share by which the target nets follow at every update; arXiv:1812.05905, table 1
+    near: float = 0.0  # share of a batch from the newest steps (hybrid replay of QPA, arXiv:2305.17400: .5)
+    newest: int = 10_000  # how many steps those are; QPA: ten episodes of a thousand
     refit: Literal["keep", "reset"] = "keep"  # critics when the reward was fitted anew; "reset" is PEBBLE's
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of products: bfloat16 where native and nets are wide
 
@@ -52,6 +54,8 @@ class OffPolicyConfig:
             ("learning_rate", 1e-8, 1.0),
             ("gamma", 0.0, 1.0),
             ("tau", 1e-6, 1.0),
+            ("near", 0.0, 1.0),
+            ("newest", 1, 10**9),
         ):
             within(name, getattr(self, name), low, high)
         if not self.hidden:
@@ -143,13 +147,14 @@ class OffPolicy(ABC):
         return Metrics(taken, time.perf_counter() - began, self.updates - before, extra)
 
     def _learn(self, signal: LearnedReward, generator: torch.Generator) -> dict[str, Tensor]:
-        rows = self.replay.draw(self.config.batch, generator)
+        config = self.config
+        rows = self.replay.draw(config.batch, generator, round(config.near * config.batch), config.newest)
         one = torch.ones(len(rows.serial_t), 1, dtype=torch.bool)  # steps alone: each a sequence of one
         action = self.as_scored(rows.action_t).unsqueeze(1)
         batch = StepBatch(rows.observation_t.unsqueeze(1), action, one, rows.serial_t.unsqueeze(1), one)
         reward = shaped(signal, batch)[:, 0]
         self.updates += 1
-        return self.update(rows, reward, self.config.gamma * ~rows.terminated_t, generator)
+        return self.update(rows, reward, config.gamma * ~rows.terminated_t, generator)
 
     def _meet(self, version: int, generator: torch.Generator) -> None:
         """A reward of another fit: old values are of another reward."""

@@ -67,9 +67,12 @@ class Replay:
         self.table = torch.cat([self.table, self.table.new_zeros(more, self.table.shape[1])])
         self.serial = torch.cat([self.serial, self.serial.new_zeros(more)])
 
-    def draw(self, size: int, generator: torch.Generator) -> Rows:
-        """Uniformly, with replacement."""
+    def draw(self, size: int, generator: torch.Generator, near: int = 0, newest: int = 1) -> Rows:
+        """Uniformly, with replacement; `near` of them from the `newest` transitions alone."""
         rows = torch.randint(len(self), (size,), generator=generator)
+        if near:
+            age = torch.randint(min(newest, len(self)), (near,), generator=generator)
+            rows[:near] = (self.added - 1 - age) % self.capacity
         observation, action, final, terminated = self.table[rows].split(self.widths, 1)
         return Rows(observation, action, final, terminated[:, 0] > 0, self.serial[rows])
 

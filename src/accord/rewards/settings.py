@@ -1,0 +1,61 @@
+"""How rewards are fitted: the `reward` section of a configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from accord.types import InputError
+
+
+@dataclass(frozen=True)
+class RewardConfig:
+    """How rewards are fitted."""
+
+    kind: str = "mlp"  # linear | kernel | mlp | transformer | module:package.Class
+    inputs: str = "state_action"  # state_action | state: then no action is read (GAIfO 1807.06158; AIRL 1710.11248)
+    members: int = 5  # of the ensemble; 3 to 5 in the field (Christiano et al. 2017: 3; Coste et al. 2023: 5)
+    width: int = 64  # hidden units (Christiano et al. 2017, appendix A: 2 x 64)
+    depth: int = 2  # hidden layers, or blocks of a Transformer
+    rate: float = 3e-3  # Adam's
+    batch: int = 128  # answers
+    epochs: int = 10  # of the climb, at most
+    warm_epochs: int = 4  # the same, from a previous fit
+    patience: int = 3  # epochs without a better held-out likelihood
+    decay: float = 1.0  # prior precision of hidden weights
+    head_sd: float = 1.0  # prior deviation of an MLP's last layer, where the search for it starts
+    kernel_sd: float = 5.0  # the same of a linear or kernel reward, where the search for it starts
+    precision: str = "auto"  # of products: auto | float32 | bfloat16
+    crops: int = 0  # of every comparison, which count as one answer with it (QPA, arXiv:2305.17400: 20)
+    gate: float = 0.0  # probability from which the reward labels pairs itself (SURF, arXiv:2203.10050: .99); 0: never
+    pessimism: float = 0.0  # deviations of the ensemble taken from its mean; negative explores (RUNE, arXiv:2205.12401)
+    intervals: str = "laplace"  # of reliabilities: laplace costs nothing, exact some seconds and is better calibrated
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("linear", "kernel", "mlp", "transformer") and not self.kind.startswith("module:"):
+            raise InputError(
+                f'reward.kind is "{self.kind}": use linear, kernel, mlp, transformer or module:package.Class.'
+            )
+        for name in ("members", "width", "depth", "batch", "epochs", "warm_epochs", "patience"):
+            if getattr(self, name) < 1:
+                raise InputError(f"reward.{name} is {getattr(self, name)}: it must be at least 1.")
+        for name in ("rate", "decay", "head_sd", "kernel_sd"):
+            if not 0.0 < getattr(self, name) < np.inf:
+                raise InputError(f"reward.{name} is {getattr(self, name)}: it must be a positive number.")
+        for name, low, high in (("crops", 0, 1_000), ("pessimism", -100, 100)):
+            if not low <= getattr(self, name) <= high:
+                raise InputError(f"reward.{name} is {getattr(self, name)}: it must be between {low:,} and {high:,}.")
+        if not (self.gate == 0.0 or 0.5 < self.gate < 1.0):
+            raise InputError(f"reward.gate is {self.gate}: it must be above 0.5 and below 1; 0 gives no pseudo-labels.")
+        self._check_words()
+
+    def _check_words(self) -> None:
+        for name, words in (
+            ("inputs", ("state_action", "state")),
+            ("precision", ("auto", "float32", "bfloat16")),
+            ("intervals", ("laplace", "exact")),
+        ):
+            if getattr(self, name) not in words:
+                choices = ", ".join(words[:-1]) + f" or {words[-1]}"
+                raise InputError(f'reward.{name} is "{getattr(self, name)}": use {choices}.')
