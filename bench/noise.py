@@ -17,8 +17,10 @@ import numpy as np
 from accord.functional.statistics import bootstrap_interval, mean, tost
 from bench import harness
 from bench.harness import Bench, Result, column
-from bench.labels_to_90 import TASKS, Task
+from bench.labels_to_90 import TASKS as ALL
+from bench.labels_to_90 import Task
 
+TASKS = ALL[:2]  # Pendulum-v1 and the fixed-horizon CartPole
 LABELS, WRONG, MARGIN = 200, 0.3, 0.1
 FIRST_SEED = 10_500
 

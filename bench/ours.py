@@ -3,7 +3,7 @@
     python -m bench.ours ppo ENV STEPS --seed SEED
     python -m bench.ours sac ENV STEPS --seed SEED            (td3 alike)
     python -m bench.ours loop ENV STEPS --labels LABELS --flaw FLAW [--wrong SHARE] [--many] [--example FILE]
-                              --seed SEED
+                              [--recipe pebble] --seed SEED
 
 The clock and the evaluation are the peers' own (`bench/peers/protocol.py`): the clock runs from making the
 environments to holding the trained policy, and the policy is then judged on Gymnasium's plain environments, not on
@@ -38,6 +38,20 @@ WITH_MANY = {
     "Pendulum-v1": {"feedback.growth": "1", "policy.minibatch": "256"},
     "accord/FixedCartPole-v0": {"policy.epochs": "2", "policy.minibatch": "512"},
 }
+
+# PEBBLE's recipe (arXiv:2106.05091) in our switches: 3 nets of 3 x 256, state entropy first, disagreement, critics
+# reset, a round for every 5,000 steps, the shortest of the intervals that its authors use.
+PEBBLE = {
+    "feedback.queries.rule": "disagreement",
+    "feedback.queries.uniform": "0.15",  # the least that can be had: the forecasts are measured on it
+    "feedback.pretrain": "1000",
+    "reward.kind": "mlp",
+    "reward.members": "3",
+    "reward.width": "256",
+    "reward.depth": "3",
+    "policy.refit": "reset",
+}
+PEBBLE_INTERVAL = 5_000
 
 SOLVED = {"CartPole-v1": 475.0}
 
@@ -122,18 +136,27 @@ def offpolicy(algorithm: str, env_id: str, steps: int, seed: int) -> None:
     finish(seconds, cpu_seconds, returns, env_steps=sum(task.steps().values()), steps_per_second=rate)
 
 
-def loop(env_id: str, steps: int, labels: int, flaw: str, wrong: float, many: bool, example: str, seed: int) -> None:
+def loop(given: argparse.Namespace) -> None:
     """The whole loop, from comparisons by a teacher to a policy; no controls, which the peer does not run either."""
     from accord import build, config, records  # before the clock, and not needed by `ppo`
 
-    given = {"seed": seed, "feedback.labels": labels, "feedback.teacher.flaw": flaw, "policy.steps": steps}
-    overrides = {key: str(value) for key, value in given.items()} | {"report.baselines": "false"}
-    if wrong:
-        overrides["feedback.teacher.mistake"] = str(wrong)
-    if many:
+    env_id, seed, steps = given.env, given.seed, given.steps
+    asked = {
+        "seed": seed,
+        "feedback.labels": given.labels,
+        "feedback.teacher.flaw": given.flaw,
+        "policy.steps": steps,
+        "report.baselines": "false",
+    }
+    overrides = {key: str(value) for key, value in asked.items()}
+    if given.wrong:
+        overrides["feedback.teacher.mistake"] = str(given.wrong)
+    if given.many:
         overrides |= WITH_MANY[env_id]
+    if given.recipe == "pebble":
+        overrides |= PEBBLE | {"feedback.rounds": str(max(1, steps // PEBBLE_INTERVAL))}
     with quiet_output(), tempfile.TemporaryDirectory() as folder:
-        resolved = config.load(EXAMPLES / (example or EXAMPLE[env_id]), overrides)
+        resolved = config.load(EXAMPLES / (given.example or EXAMPLE[env_id]), overrides)
         warm_up()
         clock = Clock()
         result = build.run(resolved, Path(folder), False, Silent())
@@ -157,6 +180,7 @@ def main() -> None:
     parser.add_argument("--wrong", type=float, default=0.0, help="share of the answers that are turned round")
     parser.add_argument("--many", action="store_true", help="the settings for the steps that imitation takes")
     parser.add_argument("--example", default="", help="settings, where they are not the task's usual ones")
+    parser.add_argument("--recipe", choices=("", "pebble"), default="", help="another's recipe in our switches")
     parser.add_argument("--seed", type=int, required=True)
     given = parser.parse_args()
     runtime.set_up()
@@ -165,7 +189,7 @@ def main() -> None:
     elif given.work in ("sac", "td3"):
         offpolicy(given.work, given.env, given.steps, given.seed)
     else:
-        loop(given.env, given.steps, given.labels, given.flaw, given.wrong, given.many, given.example, given.seed)
+        loop(given)
 
 
 if __name__ == "__main__":
