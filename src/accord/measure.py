@@ -46,7 +46,7 @@ def fit_record(reward: FittedReward) -> dict[str, Any]:
         for each in found.annotators
     }
     likelihood = _finite(train_log_likelihood=found.train, heldout_log_likelihood=found.heldout)
-    return {**likelihood, "epochs": found.epochs, "annotators": people}
+    return {**likelihood, "epochs": found.epochs, "annotators": people, "left_out": found.left_out}
 
 
 def _finite(**values: float) -> dict[str, Any]:

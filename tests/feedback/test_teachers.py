@@ -287,3 +287,24 @@ def test_golden_a_segment_without_truth_is_refused(tmp_path: Path):
 def test_golden_bad_constants_are_refused(wrong: dict[str, object]):
     with pytest.raises(InputError, match=r"feedback\.teacher\."):
         TeacherConfig(**wrong)
+
+
+def test_golden_a_distracted_teacher_errs_by_how_segments_look():
+    scale = replace(SCALE, looks=(5.0, 2.0))
+    for looks, expected in ((5.0, 0.2), (5.0 + 2.0 * math.atanh(0.5), 0.3), (100.0, 0.4), (-100.0, 0.0)):
+        values = {"a": replace(seen(9.0), looks=looks), "b": replace(seen(1.0), looks=looks)}
+        wrong = np.mean(
+            [say(compare(), values, FLAWS["distracted"], s, scale=scale) == Side(0, 2) for s in range(4000)]
+        )
+        assert abs(wrong - expected) < 0.03
+
+
+def test_property_what_distracts_is_one_direction_of_the_mean_observation():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(3, 4, 5)).astype(np.float32)
+    looks = [
+        perceive(Steps(row, row, np.ones(4, bool), False), np.zeros(4), 1.0, taste=3).looks
+        for row in (rows[0], rows[1], rows[0] + rows[1])
+    ]
+    assert looks[2] == pytest.approx(looks[0] + looks[1], rel=1e-5)
+    assert looks[0] != perceive(Steps(rows[0], rows[0], np.ones(4, bool), False), np.zeros(4), 1.0, taste=4).looks

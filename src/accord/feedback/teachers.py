@@ -16,7 +16,7 @@ Differs from the paper in:
   ties on what they cannot see. That makes ties Rao and Kupper's; without noise it is the paper's rule.
 - Two returns that are equal are a tie where the query has a middle level, and a coin where it has none (the code
   always says "the first"). A tie within the threshold at a query without a middle level is a skip.
-- The rule is carried over to the other kinds (`answer_value`), and one-sidedness, spam and drift are ours.
+- The rule is carried over to the other kinds (`answer_value`), and one-sidedness, spam, drift and distraction are ours.
 
 Other kinds, all from one noisy value per segment: `rank` adds Gumbel noise / beta to each G (Plackett-Luce); `rate`
 and `approve` add logistic noise / beta and place the mean over valid steps between `low` and `high`; `demonstrate`
@@ -34,13 +34,13 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from statistics import NormalDist
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from accord.feedback.flaws import FLAWS, Flaw, TeacherConfig, Traits
 from accord.feedback.store import Store
 from accord.types import (
     Answer,
@@ -59,82 +59,10 @@ from accord.types import (
     Verdict,
 )
 
-Flaw = Literal["oracle", "noisy", "mistaken", "skipping", "tying", "myopic", "biased", "spammer", "drifting"]
+__all__ = ["FLAWS", "Flaw", "Teacher", "TeacherConfig", "Traits"]
 
 BATCH = 64  # queries leased at once: few round trips, and little held back from others
 DRAW = 16  # known segments looked through for a demonstration
-
-
-@dataclass(frozen=True)
-class Traits:
-    """A teacher's constants. The defaults are the oracle's."""
-
-    beta: float = math.inf  # rationality, per unit of true return
-    discount: float = 1.0  # weight of a step relative to the one after it
-    mistake: float = 0.0  # probability that the answer is turned round
-    skip: float = 0.0  # skip below this share of the mean return
-    equal: float = 0.0  # tie below this share of the mean return
-    side: float = 0.0  # probability of answering "what is shown first" unseen (negative: last)
-    spam: float = 0.0  # probability of an answer at random
-    drift: float = 0.0  # added to `mistake` with every query, up to one half
-
-
-FLAWS: Mapping[Flaw, Traits] = {
-    "oracle": Traits(),
-    "noisy": Traits(beta=1.0),  # B-Pref `stoc`
-    "mistaken": Traits(mistake=0.1),  # B-Pref `mistake`
-    "skipping": Traits(skip=0.1),  # B-Pref `skip`
-    "tying": Traits(equal=0.1),  # B-Pref `equal`
-    "myopic": Traits(discount=0.9),  # B-Pref `myopic`
-    "biased": Traits(side=0.3),  # ours
-    "spammer": Traits(spam=1.0),  # ours
-    "drifting": Traits(drift=0.001),  # ours: a coin after 500 queries
-}
-
-
-@dataclass(frozen=True)
-class TeacherConfig:
-    """A flaw and, where given, other constants in place of or on top of its own (flaws compose)."""
-
-    flaw: Flaw = "oracle"
-    beta: float | None = None  # rationality; inf is perfect
-    discount: float | None = None  # 0 (exclusive) to 1
-    mistake: float | None = None  # 0 to 1
-    skip: float | None = None  # 0 and up
-    equal: float | None = None  # 0 and up
-    side: float | None = None  # -1 to 1
-    spam: float | None = None  # 0 to 1
-    drift: float | None = None  # 0 to 1, per query
-    low: float | None = None  # true reward per step rated lowest; estimated where not given
-    high: float | None = None  # true reward per step rated highest; estimated where not given
-
-    def __post_init__(self) -> None:
-        if self.flaw not in FLAWS:
-            raise InputError(f"feedback.teacher.flaw is '{self.flaw}': choose one of {', '.join(FLAWS)}.")
-        for name, low, high in _LIMITS:
-            value = getattr(self.traits, name)
-            if not low <= value <= high:
-                raise InputError(f"feedback.teacher.{name} is {value}: give a number from {low} to {high}.")
-        if self.low is not None and self.high is not None and not self.low < self.high:
-            raise InputError(f"feedback.teacher.low is {self.low}: give a number below high ({self.high}).")
-
-    @property
-    def traits(self) -> Traits:
-        """The flaw's constants with the given ones in their place."""
-        given = {field.name: getattr(self, field.name) for field in fields(Traits)}
-        return replace(FLAWS[self.flaw], **{name: value for name, value in given.items() if value is not None})
-
-
-_LIMITS = (
-    ("beta", 1e-12, math.inf),
-    ("discount", 1e-12, 1.0),
-    ("mistake", 0.0, 1.0),
-    ("skip", 0.0, math.inf),
-    ("equal", 0.0, math.inf),
-    ("side", -1.0, 1.0),
-    ("spam", 0.0, 1.0),
-    ("drift", 0.0, 1.0),
-)
 
 
 @dataclass(frozen=True)
@@ -146,6 +74,7 @@ class Seen:
     steps: int  # all of them, those after its end too
     weight: float  # sum of the discounts of its valid steps: value / weight is a mean per step
     prompt: str = ""  # segments of different prompts are never compared
+    looks: float = 0.0  # what has nothing to do with its worth, and may distract
 
 
 @dataclass(frozen=True)
@@ -157,15 +86,28 @@ class Scale:
     spread: float  # standard deviation of G between segments
     low: float  # per valid step: rated lowest
     high: float  # per valid step: rated highest
+    looks: tuple[float, float] = (0.0, 1.0)  # mean and deviation between segments
 
 
-def perceive(segment: Segment, truth: Float[np.ndarray, "time"], discount: float) -> Seen:
-    """Sums a segment's sealed truth; steps after its end are worth 0 yet count as time in the discount."""
+def perceive(segment: Segment, truth: Float[np.ndarray, "time"], discount: float, taste: int = 0) -> Seen:
+    """Sums a segment's sealed truth; steps after its end are worth 0 yet count as time in the discount.
+
+    `taste` seeds what distracts: a direction of the mean observation, for replies and images their size.
+    """
     valid: Bool[np.ndarray, "time"] = segment.valid if isinstance(segment, Steps) else np.ones(len(truth), bool)
     reward = np.where(valid, truth, 0.0).astype(np.float64)
     weight = discount ** np.arange(len(reward) - 1, -1, -1, dtype=np.float64)
     prompt = segment.prompt if isinstance(segment, Reply) else ""
-    return Seen(float(reward @ weight), float(reward.sum()), len(reward), float(weight[valid].sum()) or 1.0, prompt)
+    looks = _looks(segment, taste)
+    length = float(weight[valid].sum()) or 1.0
+    return Seen(float(reward @ weight), float(reward.sum()), len(reward), length, prompt, looks)
+
+
+def _looks(segment: Segment, taste: int) -> float:
+    if isinstance(segment, Steps):
+        direction = np.random.default_rng(taste).normal(size=segment.observation.shape[1])
+        return float(segment.observation[segment.valid].mean(0) @ direction) if segment.valid.any() else 0.0
+    return float(len(segment.response) if isinstance(segment, Reply) else segment.pixels.size)
 
 
 def scale_of(seen: Sequence[Seen], config: TeacherConfig) -> Scale:
@@ -181,6 +123,7 @@ def scale_of(seen: Sequence[Seen], config: TeacherConfig) -> Scale:
         spread=float(np.std([s.value for s in seen])),
         low=float(low) if config.low is None else config.low,
         high=float(high) if config.high is None else config.high,
+        looks=(float(np.mean([s.looks for s in seen])), float(np.std([s.looks for s in seen])) or 1.0),
     )
 
 
@@ -198,7 +141,7 @@ def answer_value(
 ) -> Value:
     """What a teacher with these traits says. `library` lists what it may give as a demonstration."""
     seen = [known[segment] for segment in query.segments]
-    habit, turned = rng.random(), rng.random() < traits.mistake
+    habit, turned = rng.random(), rng.random() < _mistake(seen, scale, traits)
     if rng.random() < traits.spam:
         return _at_random(query, library, rng)
     if query.kind in ("compare", "rank") and habit < abs(traits.side):
@@ -213,6 +156,13 @@ def answer_value(
     if query.kind in ("rate", "approve"):
         return _judge_one(query, seen[0], scale, traits.beta, turned, rng)
     return _give(query, known, library, traits.beta, turned, rng)
+
+
+def _mistake(seen: Sequence[Seen], scale: Scale, traits: Traits) -> float:
+    """Wrong more often where the segments look one way, less often where they look the other."""
+    mean, deviation = scale.looks
+    unusual = math.tanh((sum(s.looks for s in seen) / len(seen) - mean) / deviation) if seen else 0.0
+    return traits.mistake * (1.0 + traits.distraction * unusual)
 
 
 def _too_poor(seen: Sequence[Seen], scale: Scale, skip: float) -> bool:
@@ -380,7 +330,7 @@ class Teacher:
                     f"segment {id_[:12]} has no true reward, which a teacher needs: "
                     "set feedback.annotator to 'web', or use a task with a reward."
                 )
-            self._known[id_] = perceive(segment, truth, discount)
+            self._known[id_] = perceive(segment, truth, discount, self._seed)
 
 
 def answer_id(annotator: str, query: str) -> str:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from accord.rewards.annotators import Layout, Questions, questions
 from accord.rewards.augment import cropped, with_pseudo
+from accord.rewards.denoise import denoised
 from accord.rewards.features import Encoder, Features, Scaler, fit_scaler, read, scaled, value_unit
 from accord.rewards.fitted import FitReport, FittedReward, Reliability
 from accord.rewards.fourier import Fourier
@@ -83,12 +84,22 @@ def fit(
     """
     number = version if version is not None else (1 if warm is None else warm.version + 1)
     rng = np.random.default_rng(seed + 2)
+
+    def again(answers: Evidence) -> FittedReward:
+        return _fit(answers, config, discrete, terminates, seed, warm, encode)
+
+    given = evidence
+    if config.denoise:
+        parts = tuple(questions(part) for part in given.parts)
+        folds = split(parts, np.asarray(given.groups), FOLDS, np.random.default_rng(seed + 3))
+        evidence = denoised(given, again(given), again, folds)
     seen = cropped(evidence, config.crops, rng) if config.crops else evidence
-    reward = _fit(seen, config, discrete, terminates, seed, warm, encode)
+    reward = again(seen)
     if config.gate and len(unlabelled) > 1 and evidence.answers > 1:
         seen = with_pseudo(seen, unlabelled, reward.value(unlabelled), config.gate, rng)
-        reward = _fit(seen, config, discrete, terminates, seed, warm, encode)
-    return replace(reward, version=number, report=_of_given(reward.report, evidence, seen))
+        reward = again(seen)
+    report = replace(_of_given(reward.report, evidence, seen), left_out=given.answers - evidence.answers)
+    return replace(reward, version=number, report=report)
 
 
 def _of_given(report: FitReport, given: Evidence, seen: Evidence) -> FitReport:

@@ -52,6 +52,7 @@ class FitReport:
     heldout_scores: tuple[
         Float[np.ndarray, "_"], ...
     ] = ()  # for each part, log P(answer) of members that did not see it
+    left_out: int = 0  # answers that the others contradict, where they were looked for and leaving them out is better
 
 
 @dataclass(frozen=True, eq=False)

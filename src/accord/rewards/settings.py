@@ -29,6 +29,7 @@ class RewardConfig:
     precision: str = "auto"  # of products: auto | float32 | bfloat16
     crops: int = 0  # of every comparison, which count as one answer with it (QPA, arXiv:2305.17400: 20)
     gate: float = 0.0  # probability from which the reward labels pairs itself (SURF, arXiv:2203.10050: .99); 0: never
+    denoise: bool = False  # leave out answers that the others contradict, where that foretells unseen ones better
     pessimism: float = 0.0  # deviations of the ensemble taken from its mean; negative explores (RUNE, arXiv:2205.12401)
     intervals: str = "laplace"  # of reliabilities: laplace costs nothing, exact some seconds and is better calibrated
 
