@@ -21,7 +21,7 @@ from accord.policies.control.sb3 import SB3Config
 from accord.policies.control.td3 import TD3, TD3Config
 from accord.progress import Progress, Silent
 from accord.reports.run import write as write_report
-from accord.rewards.fit import fit
+from accord.rewards.fit import check_kind, fit
 from accord.rewards.fitted import FittedReward
 from accord.rewards.fixed import Constant, TrueReward
 from accord.rewards.judge import Forecasts, forecast
@@ -30,6 +30,7 @@ from accord.sinks import open_sinks
 from accord.tasks import demonstrations
 from accord.tasks.collect import collect, evaluate, explore, random_actions
 from accord.tasks.control import ControlConfig, ControlTask
+from accord.tasks.pictures import Picture, coarse
 from accord.types import (
     Annotator,
     Collected,
@@ -85,6 +86,7 @@ class Made:
         self.settings, self.store, self.out = settings, store, out
         seed, feedback = settings.seed, settings.feedback
         self.task = ControlTask(self._copies())
+        check_kind(settings.reward, self.task.spec.picture)
         self.policy = policy_of(self.task, settings, runtime.derive(seed, "policy"))
         if feedback.annotator != "teacher":
             raise InputError(f'feedback.annotator is "{feedback.annotator}"; this version has "teacher": choose it.')
@@ -160,7 +162,7 @@ class Made:
         segments = [made.segment for made in pool]
         values = reward.value(segments) if isinstance(reward, FittedReward) else np.zeros((0, len(pool)))
         ids = tuple(segment_id(segment) for segment in segments)
-        features = np.stack([_mean_step(segment) for segment in segments])
+        features = np.stack([_mean_step(segment, self.task.spec.picture) for segment in segments])
         episodes = np.array([made.provenance.episode for made in pool])  # numbered in the order in which they began
         candidates = Candidates(ids, values, episodes, features)
         before = [query for query in self.store.queries() if query.round < round]  # a resumed round asks the same again
@@ -181,6 +183,7 @@ class Made:
             seed=seed,
             warm=warm,
             version=version,
+            picture=spec.picture,
         )
         return [fitted], measure.fit_record(fitted)
 
@@ -242,11 +245,12 @@ def policy_of(task: ControlTask, settings: config.RunConfig, seed: int) -> Polic
             return PPO(task, settings.policy, seed)
 
 
-def _mean_step(segment: Segment) -> np.ndarray:
-    """A segment as one row: the mean of its observations and actions."""
+def _mean_step(segment: Segment, picture: Picture | None) -> np.ndarray:
+    """A segment as one row: the mean of its observations (of pictures, coarse ones) and actions."""
     if not isinstance(segment, Steps):
         raise InputError(f"control asks about steps, and this is a {type(segment).__name__}.")
-    return np.concatenate([segment.observation, segment.action], axis=1)[segment.valid].mean(0, dtype=np.float64)
+    seen = segment.observation if picture is None else coarse(segment.observation, picture)
+    return np.concatenate([seen, segment.action], axis=1)[segment.valid].mean(0, dtype=np.float64)
 
 
 def foretell(reward: Reward, own: Evidence) -> Forecasts:
