@@ -101,8 +101,8 @@ def test_contract_pictures_stay_bytes_until_they_are_read():
     read_ = features.at(torch.tensor([[1, 3]]))
     assert read_.shape == (1, 2, 10, 147) and read_.max() == 1.0
     large = Features(torch.zeros(9, 50, 6), torch.ones(9, 50).bool(), torch.zeros(9, 50, 28_224, dtype=torch.uint8))
-    assert large.several(16_384) * 50 * 28_224 * 4 <= 64 << 20
-    assert features.several(10**9) == (1 << 24) // 144 // 10
+    assert large.several(16_384) * 50 * 28_224 * 4 <= 32 << 20
+    assert features.several(10**9) == (1 << 23) // 144 // 10
 
 
 def test_invariance_saved_it_is_the_same_and_repeats_bit_for_bit(tmp_path: Path):

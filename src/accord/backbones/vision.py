@@ -54,7 +54,7 @@ class NatureCNN(nn.Module):
         self.hidden = orthogonal(nn.Linear, inputs, features, generator=generator)
 
     def forward(self, rows: Float[Tensor, "*batch pixel"]) -> Float[Tensor, "*batch feature"]:
-        x = rows.reshape(-1, *self.picture)
+        x = rows.reshape(-1, rows.shape[-1]).unflatten(1, self.picture)  # no copy, though rows are parts of longer ones
         for convolution in self.convolutions:
             x = convolution(x).relu_()
         return self.hidden(x.flatten(1)).relu_().view(*rows.shape[:-1], -1)

@@ -20,7 +20,7 @@ from accord.types import InputError, Kind, NotFinite, Segment, Steps
 Encoder = Callable[[Sequence[Segment]], np.ndarray]  # segments -> [segment, feature]
 MEAN_VALUED = ("rate", "approve")  # "how well": the mean over valid steps; all else asks for the sum
 UNIT = 5.0  # a reward of 1 at every step is worth this much on the logit scale: conditions Adam, changes no model
-PIXELS = 1 << 24  # numbers that pictures are turned into at once: 64 MB
+PIXELS = 1 << 23  # numbers that pictures are turned into at once: 32 MB; of twice as many a CNN takes 1.5 times as long
 CLIP = 10.0  # deviations; the usual limit of observation normalisation in control
 
 
@@ -66,7 +66,11 @@ class Features:
         """What a net reads of these segments."""
         if self.pixels is None:
             return self.x[index]
-        return torch.cat([self.pixels[index] / 255.0, self.x[index]], -1)
+        pixels, action = self.pixels[index], self.x[index]
+        found = torch.empty(*pixels.shape[:-1], pixels.shape[-1] + action.shape[-1])
+        torch.div(pixels, 255.0, out=found[..., : pixels.shape[-1]])
+        found[..., pixels.shape[-1] :] = action
+        return found
 
     def several(self, rows: int) -> int:
         """How many segments have so many rows together; of large pictures fewer, so that they fit the memory."""
