@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from accord import build, config
+from accord import build, config, records
 from accord.policies.control.ppo import PPO, PPOConfig, resolved
 from accord.rewards.fixed import TrueReward
 from accord.tasks.collect import evaluate, random_actions
@@ -35,6 +36,17 @@ def test_golden_pictures_are_learned_from_more_slowly():
     numbers, pictures = (resolved(PPOConfig(), 16, each) for each in (False, True))
     assert (numbers.epochs, pictures.epochs) == (9, 4)
     assert pictures.learning_rate == pytest.approx(numbers.learning_rate / 8)
+
+
+@pytest.mark.parametrize(
+    ("id", "kind", "says"), [(SQUARE, "mlp", 'choose "cnn"'), ("CartPole-v1", "cnn", 'choose "mlp"')]
+)
+def test_contract_a_run_whose_reward_cannot_read_its_task_is_refused_before_a_step(
+    id: str, kind: str, says: str, tmp_path: Path
+):
+    with pytest.raises(InputError, match=says):
+        build.run(config.from_tree({"task": {"id": id}, "reward": {"kind": kind}}), tmp_path / "run")
+    assert records.read_records(tmp_path / "run") == []
 
 
 @pytest.mark.parametrize("algorithm", OTHERS)
