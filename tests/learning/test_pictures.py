@@ -56,3 +56,19 @@ def test_contract_other_algorithms_refuse_pictures_in_one_sentence(algorithm: st
     with pytest.raises(InputError, match='choose "ppo"') as refused:
         build.policy_of(task, settings, 0)
     assert algorithm in str(refused.value) and str(refused.value).endswith(".") and "\n" not in str(refused.value)
+
+
+@pytest.mark.slow
+def test_learning_a_whole_run_reaches_the_middle_from_sixty_comparisons(tmp_path: Path):
+    """At a random place and at random it gets 8 to 10 of 20, with the true reward 17.5."""
+    settings = config.from_tree(
+        {
+            "task": {"id": SQUARE, "envs": 16, "terminates": False},
+            "feedback": {"labels": 60, "rounds": 3, "segment": 10},
+            "reward": {"kind": "cnn", "members": 3},
+            "policy": {"steps": 20_000, "rollout": 32, "gamma": 0.9},
+            "report": {"episodes": 50, "baselines": False},
+        }
+    )
+    result = build.run(settings, tmp_path / "run")
+    assert result.labels == 60 and result.true_return.mean > 15
