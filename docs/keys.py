@@ -21,7 +21,7 @@ BEGIN, END = "<!-- keys: written by docs/keys.py -->", "<!-- end of keys -->"
 # What a key is, where the comment beside its field only says where the default comes from, or there is none.
 SAID = {
     "seed": "of the whole run",
-    "task.id": "a Gymnasium id, or `accord/FixedCartPole-v0`",
+    "task.id": "a Gymnasium id, or `accord/FixedCartPole-v0`; `ALE/...` with the extra `atari`",
     "task.kind": "a Gymnasium environment; nothing else in this version",
     "feedback.annotator": "who answers; `web` is not in this version",
     "feedback.teacher.flaw": "which teacher, see [feedback.md](feedback.md)",

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 
 from accord import build, config, lineage, loop, records
 from accord.progress import Silent
+from tests.tasks import environments  # noqa: F401  registers accord-test/Square-v0
 
 TREE = {
     "task": {"envs": 16, "horizon": 60},
@@ -33,6 +34,11 @@ OTHERS = {
     "module": {"reward": {"kind": "module:tests.rewards.test_nets.Classical"}},
     "sac": {"policy": {"algorithm": "sac", "refit": "reset", **OFF}},
     "sb3": {"policy": {"algorithm": "sb3:SAC", "steps": 1500, "hidden": [8], "arguments": SB3}, "task": PENDULUM},
+    "pictures": {
+        "task": {"id": "accord-test/Square-v0", "horizon": 20, "terminates": False},
+        "reward": {"kind": "cnn"},
+        "policy": {"steps": 2000, "epochs": 2},
+    },
     "td3": {"policy": {"algorithm": "td3", **OFF}, "task": PENDULUM},
 }
 

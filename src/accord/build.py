@@ -28,10 +28,12 @@ from accord.rewards.fitted import FittedReward
 from accord.rewards.fixed import Constant, TrueReward
 from accord.rewards.judge import Forecasts, forecast
 from accord.rewards.nets import module_class
+from accord.rewards.settings import check_kind
 from accord.sinks import open_sinks
 from accord.tasks import demonstrations
 from accord.tasks.collect import collect, evaluate, explore, random_actions
 from accord.tasks.control import ControlConfig, ControlTask
+from accord.tasks.pictures import Picture, coarse
 from accord.types import (
     Annotator,
     Collected,
@@ -89,6 +91,12 @@ class Made:
         self.settings, self.store, self.out = settings, store, out
         seed, feedback = settings.seed, settings.feedback
         self.task = ControlTask(self._copies())
+        check_kind(settings.reward, self.task.spec.picture)
+        if feedback.pretrain and self.task.spec.picture is not None:
+            raise InputError(
+                f"feedback.pretrain is {feedback.pretrain} and {self.task.spec.id} shows pictures, whose distances say "
+                "little of what is new: set it to 0."
+            )
         self.policy = policy_of(self.task, settings, runtime.derive(seed, "policy"))
         if feedback.annotator != "teacher":
             raise InputError(f'feedback.annotator is "{feedback.annotator}"; this version has "teacher": choose it.')
@@ -173,7 +181,7 @@ class Made:
         segments = [made.segment for made in pool]
         values = reward.value(segments) if isinstance(reward, FittedReward) else np.zeros((0, len(pool)))
         ids = tuple(segment_id(segment) for segment in segments)
-        features = np.stack([_mean_step(segment) for segment in segments])
+        features = np.stack([_mean_step(segment, self.task.spec.picture) for segment in segments])
         episodes = np.array([made.provenance.episode for made in pool])  # numbered in the order in which they began
         candidates = Candidates(ids, values, episodes, features)
         before = [query for query in self.store.queries() if query.round < round]  # a resumed round asks the same again
@@ -195,6 +203,7 @@ class Made:
             warm=warm,
             version=version,
             unlabelled=self._unlabelled(evidence, seed),
+            picture=spec.picture,
         )
         return [fitted], measure.fit_record(fitted)
 
@@ -262,11 +271,12 @@ def policy_of(task: ControlTask, settings: config.RunConfig, seed: int) -> Polic
             return PPO(task, settings.policy, seed)
 
 
-def _mean_step(segment: Segment) -> np.ndarray:
-    """A segment as one row: the mean of its observations and actions."""
+def _mean_step(segment: Segment, picture: Picture | None) -> np.ndarray:
+    """A segment as one row: the mean of its observations (of pictures, coarse ones) and actions."""
     if not isinstance(segment, Steps):
         raise InputError(f"control asks about steps, and this is a {type(segment).__name__}.")
-    return np.concatenate([segment.observation, segment.action], axis=1)[segment.valid].mean(0, dtype=np.float64)
+    seen = segment.observation if picture is None else coarse(segment.observation, picture)
+    return np.concatenate([seen, segment.action], axis=1)[segment.valid].mean(0, dtype=np.float64)
 
 
 def foretell(reward: Reward, own: Evidence) -> Forecasts:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Bool, Float, Float32, Int, Real
 from torch import Tensor
 
 
@@ -32,10 +32,11 @@ class NotFinite(Exception):
 class Steps:
     """T steps of control. `valid` is False after the end; those steps are the absorbing state, worth 0.
 
-    `action` is a row of numbers for Box actions (in the environment's own units) and one-hot for Discrete ones.
+    `observation` is float32, or uint8 where it is a picture (`TaskSpec.picture`). `action` is a row of numbers for
+    Box actions (in the environment's own units) and one-hot for Discrete ones.
     """
 
-    observation: Float32[np.ndarray, "time observation"]
+    observation: Real[np.ndarray, "time observation"]
     action: Float32[np.ndarray, "time action"]
     valid: Bool[np.ndarray, "time"]
     ended: bool
@@ -268,7 +269,7 @@ class StepBatch:
     episode, after which a reward that reads history starts afresh.
     """
 
-    observation: Float[Tensor, "batch time observation"]
+    observation: Real[Tensor, "batch time observation"]  # float32; uint8 where it is a picture
     action: Float[Tensor, "batch time action"]
     valid: Bool[Tensor, "batch time"]
     serial: Int[Tensor, "batch time"] | None = None
@@ -339,6 +340,8 @@ class TaskSpec:
     """What a policy may know of a task. `terminates`: an episode can end before its horizon.
 
     `low` and `high` are the declared range of observations, to which they are clipped; empty: none is declared.
+    `picture` is the channels, height and width of which every row of observations is the flat bytes (uint8), channel by
+    channel; None: rows are numbers (float32).
     """
 
     id: str
@@ -349,6 +352,7 @@ class TaskSpec:
     envs: int
     low: Float32[np.ndarray, "_"] = field(default_factory=lambda: np.zeros(0, np.float32))
     high: Float32[np.ndarray, "_"] = field(default_factory=lambda: np.zeros(0, np.float32))
+    picture: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -360,8 +364,8 @@ class Transition:
     environment spent the call on resetting itself: no step was taken there, nothing may be learned from it.
     """
 
-    observation: Float32[np.ndarray, "env observation"]
-    final: Float32[np.ndarray, "env observation"]
+    observation: Real[np.ndarray, "env observation"]
+    final: Real[np.ndarray, "env observation"]
     terminated: Bool[np.ndarray, "env"]
     truncated: Bool[np.ndarray, "env"]
     real: Bool[np.ndarray, "env"]
@@ -374,7 +378,7 @@ class Task(Protocol):
 
     spec: TaskSpec
 
-    def reset(self, seed: int) -> Float32[np.ndarray, "env observation"]: ...
+    def reset(self, seed: int) -> Real[np.ndarray, "env observation"]: ...
     def step(self, action: np.ndarray) -> Transition: ...
     def count_as(self, purpose: str) -> None:
         """What the steps from here on are for: "collect", "improve" or "judge"."""
@@ -389,7 +393,7 @@ class Task(Protocol):
 class Act(Protocol):
     """Observations to actions, in the environment's units (integers for Discrete)."""
 
-    def __call__(self, observation: Float32[np.ndarray, "env observation"]) -> np.ndarray: ...
+    def __call__(self, observation: Real[np.ndarray, "env observation"]) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -408,7 +412,7 @@ class Policy(Protocol):
 
     version: int
 
-    def act(self, observation: Float32[np.ndarray, "env observation"], seed: int | None = None) -> np.ndarray:
+    def act(self, observation: Real[np.ndarray, "env observation"], seed: int | None = None) -> np.ndarray:
         """The most likely action; a draw from the policy where a seed is given."""
         ...
 

@@ -27,7 +27,7 @@ from accord.types import (
     Task,
     Transition,
 )
-from tests.tasks.environments import FOLLOW, IDENTITY
+from tests.tasks.environments import FOLLOW, IDENTITY, SQUARE
 
 BUDGET, ENVS = 400, 8
 IDS = ("CartPole-v1", IDENTITY, FOLLOW)  # reset in the next call; in the same call; actions that are numbers
@@ -58,8 +58,15 @@ if find_spec("stable_baselines3"):
         )
         for name, given in OTHERS.items()
     }
-# What an algorithm can do, where that is not everything: choose, give numbers, have copies that reset in the next call.
-ABLE = {"td3": (FOLLOW,), "sb3:PPO": (IDENTITY, FOLLOW), "sb3:DQN": (IDENTITY,), "sb3:SAC": (FOLLOW,)}
+# What an algorithm can do, where that is not everything: choose, give numbers, have copies that reset in the next call;
+# and read pictures.
+ABLE = {
+    "ppo": (*IDS, SQUARE),
+    "td3": (FOLLOW,),
+    "sb3:PPO": (IDENTITY, FOLLOW),
+    "sb3:DQN": (IDENTITY,),
+    "sb3:SAC": (FOLLOW,),
+}
 GREEDY = ("sb3:DQN",)  # no distribution to draw from
 PAIRS = [(name, id) for name in POLICIES for id in ABLE.get(name, IDS)]
 
@@ -121,7 +128,10 @@ def make(request: pytest.FixtureRequest) -> Callable[[int], tuple[Policy, Sealed
 
 
 def some(task: Sealed) -> np.ndarray:
-    return np.random.default_rng(0).uniform(-1, 1, (50, task.spec.observation_size)).astype(np.float32)
+    rng, shape = np.random.default_rng(0), (50, task.spec.observation_size)
+    if task.spec.picture is not None:
+        return rng.integers(0, 256, shape, dtype=np.uint8)
+    return rng.uniform(-1, 1, shape).astype(np.float32)
 
 
 def test_contract_it_is_a_policy_that_acts_in_the_environments_units(make):

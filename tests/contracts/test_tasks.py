@@ -12,11 +12,12 @@ from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 from accord.tasks.collect import random_actions
 from accord.tasks.control import ControlConfig, ControlTask
 from accord.types import InputError, NotFinite, Task, Transition
-from tests.tasks.environments import BROKEN, ENDLESS, FOLLOW, LADDER, LOOPED, STRANGE, WILD
+from tests.tasks.environments import BROKEN, ENDLESS, FOLLOW, FRAMES, LADDER, LOOPED, SQUARE, STRANGE, WILD
 
 HORIZON, TICKS = 7, 40
-# Vectorised, reset in the next call; vectorised, reset in the same call; looped; looped with nested observations.
-IDS = ("CartPole-v1", "accord/FixedCartPole-v0", LOOPED, "Pendulum-v1", LADDER, FOLLOW)
+# Vectorised, reset in the next call; vectorised, reset in the same call; looped; looped with nested observations or
+# with pictures.
+IDS = ("CartPole-v1", "accord/FixedCartPole-v0", LOOPED, "Pendulum-v1", LADDER, FOLLOW, SQUARE, FRAMES)
 
 
 def make(id: str, envs: int = 5, horizon: int | None = HORIZON) -> ControlTask:
@@ -44,7 +45,8 @@ def test_contract_it_is_a_task_with_a_true_specification(task: ControlTask):
     assert isinstance(task, Task)
     assert (task.spec.envs, task.spec.horizon) == (5, HORIZON)
     observation = task.reset(0)
-    assert observation.shape == (5, task.spec.observation_size) and observation.dtype == np.float32
+    assert observation.shape == (5, task.spec.observation_size)
+    assert observation.dtype == (np.float32 if task.spec.picture is None else np.uint8)
     assert task.spec.action.discrete == (task.spec.action.low.size == 0)
 
 
@@ -181,11 +183,13 @@ def test_contract_a_number_that_is_none_is_told_with_its_place(where: str):
         ("CartPole-v9", "did you mean CartPole-v1"),
         ("Pendulm-v1", "did you mean Pendulum-v1"),
         ("", "pprint_registry"),
-        ("nowhere:Thing-v0", "pprint_registry"),
+        ("nowhere:0123456789", "pprint_registry"),
         (STRANGE["multidiscrete"], "MultiDiscrete"),
         (STRANGE["shifted"], "start at 1"),
         (STRANGE["table"], "Box"),
         (STRANGE["image"], "(8, 8, 3)"),
+        (STRANGE["film"], "(4, 8, 8, 3)"),
+        (STRANGE["labelled"], "(8, 8)"),
         (STRANGE["discrete"], "Discrete(3)"),
         (ENDLESS, "task.horizon"),
     ],

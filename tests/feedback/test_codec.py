@@ -7,7 +7,7 @@ import pytest
 
 from accord.feedback.checks import check_answer, check_query, check_text
 from accord.feedback.codec import pack, read_segment, read_value, segment_row, unpack, write_value
-from accord.types import Answer, Given, Image, InputError, Order, Query, Score, Side, Skip, Steps, Verdict
+from accord.types import Answer, Given, Image, InputError, Order, Query, Score, Side, Skip, Steps, Verdict, segment_id
 
 
 def test_golden_arrays_are_raw_bytes_padded_to_eight():
@@ -27,6 +27,16 @@ def test_golden_segments_are_tagged_and_keep_their_layout():
     assert len(row["body"]) == 24 + 8 + 8
     image = read_segment(**segment_row(Image(np.zeros((1, 2, 3), "u1"), np.ones(4, "f2"))))
     assert isinstance(image, Image) and image.pixels.shape == (1, 2, 3) and image.latent.dtype == np.float16
+
+
+def test_golden_pictures_are_compressed_and_come_back_as_they_were():
+    rows = np.repeat(np.random.default_rng(0).integers(0, 256, (1, 4_000), dtype=np.uint8), 20, 0)
+    steps = Steps(rows, np.ones((20, 1), "f4"), np.ones(20, bool), False)
+    row = segment_row(steps)
+    assert row["header"].endswith('false, "zlib"]') and len(row["body"]) < rows.nbytes / 10
+    again = read_segment(**row)
+    assert isinstance(again, Steps) and again.observation.dtype == np.uint8
+    assert segment_id(again) == segment_id(steps)
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,44 @@ class Wild(Identity):
         return self.seen
 
 
+class Square(gymnasium.Env):
+    """A bright square on a dark picture goes left, stays or goes right; the reward is how near the middle it is."""
+
+    SIDE, MIDDLE = 12, 5
+    observation_space = spaces.Box(0, 255, (SIDE, SIDE, 1), np.uint8)
+    action_space = spaces.Discrete(3)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.place, self.row = (int(x) for x in self.np_random.integers(0, self.SIDE - 1, 2))
+        return self._seen(), {}
+
+    def step(self, action: int) -> Out:
+        self.place = min(max(self.place + int(action) - 1, 0), self.SIDE - 2)
+        return self._seen(), 1.0 - abs(self.place - self.MIDDLE) / self.MIDDLE, False, False, {}
+
+    def _seen(self) -> np.ndarray:
+        picture = np.zeros(self.observation_space.shape, np.uint8)
+        picture[self.row : self.row + 2, self.place : self.place + 2] = 255
+        return picture
+
+
+class Frames(Square):
+    """The same as the two last frames, `[frame, height, width]`; the first shows the place before."""
+
+    observation_space = spaces.Box(0, 255, (2, Square.SIDE, Square.SIDE), np.uint8)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        self.frames = np.zeros(self.observation_space.shape, np.uint8)
+        return super().reset(seed=seed, options=options)
+
+    def _seen(self) -> np.ndarray:
+        frame = np.zeros((self.SIDE, self.SIDE), np.uint8)
+        frame[self.row : self.row + 2, self.place : self.place + 2] = 255
+        self.frames = np.stack([self.frames[1], frame])
+        return self.frames
+
+
 class Strange(Identity):
     """Spaces that are not understood."""
 
@@ -115,7 +153,9 @@ class Strange(Identity):
         "multidiscrete": (ROW, spaces.MultiDiscrete([2, 3])),
         "shifted": (ROW, spaces.Discrete(2, start=1)),
         "table": (ROW, spaces.Box(0.0, 1.0, (2, 2))),
-        "image": (spaces.Box(0, 255, (8, 8, 3), np.uint8), spaces.Discrete(2)),
+        "image": (spaces.Box(0, 1, (8, 8, 3), np.float32), spaces.Discrete(2)),
+        "film": (spaces.Box(0, 255, (4, 8, 8, 3), np.uint8), spaces.Discrete(2)),
+        "labelled": (spaces.Dict({"a": spaces.Box(0, 255, (8, 8), np.uint8), "b": ROW}), spaces.Discrete(2)),
         "discrete": (spaces.Dict({"a": spaces.Discrete(3)}), spaces.Discrete(2)),
     }
 
@@ -136,6 +176,8 @@ IDENTITY = register("Identity", Identity, 10)
 FOLLOW = register("Follow", Follow, 10)
 WILD = register("Wild", Wild)
 ENDLESS = register("Endless", Identity, None)
+SQUARE = register("Square", Square)
+FRAMES = register("Frames", Frames)
 LOOPED = register("LoopedCartPole", FixedCartPole, 500)  # without its vectorised form
 BROKEN = {where: register(f"Broken{where}", Broken, where=where) for where in ("observation", "reward")}
 STRANGE = {kind: register(f"Strange{kind}", Strange, kind=kind) for kind in Strange.SPACES}

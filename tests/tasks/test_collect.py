@@ -13,7 +13,7 @@ from accord.tasks.collect import collect, cuttable, evaluate, explore, random_ac
 from accord.tasks.control import ControlConfig, ControlTask
 from accord.tasks.recent import WINDOW_STEPS, Recent, Window
 from accord.types import Collected, InputError, Steps
-from tests.tasks.environments import FOLLOW, IDENTITY, LADDER, LEAVE
+from tests.tasks.environments import FOLLOW, IDENTITY, LADDER, LEAVE, SQUARE
 
 TIME, ENVS = 12, 2
 
@@ -63,7 +63,7 @@ def steps_of(made: Collected) -> Steps:
     return made.segment
 
 
-@pytest.mark.parametrize("id", [LADDER, LEAVE, "CartPole-v1", FOLLOW, "accord/FixedCartPole-v0"])
+@pytest.mark.parametrize("id", [LADDER, LEAVE, "CartPole-v1", FOLLOW, "accord/FixedCartPole-v0", SQUARE])
 def test_property_segments_are_stretches_of_one_episode(id: str):
     task = explored(id, 120, horizon=20)
     window = task.recent.window(task.spec.action.size if task.spec.action.discrete else None)
@@ -151,7 +151,7 @@ def test_golden_only_the_last_steps_are_kept():
     assert window.reward[:, 0].tolist() == [3, 4, 5, 6]
 
 
-@pytest.mark.parametrize("id", [LADDER, "CartPole-v1", FOLLOW])
+@pytest.mark.parametrize("id", [LADDER, "CartPole-v1", FOLLOW, SQUARE])
 def test_invariance_saved_and_loaded_the_same_segments_are_cut_now_and_later(id: str, tmp_path: Path):
     task, other = explored(id, 40), ControlTask(ControlConfig(id=id, envs=3))
     task.recent.save(tmp_path / "recent.safetensors")

@@ -48,7 +48,7 @@ segments = Table(
     Column("id", Text, primary_key=True),  # types.segment_id: the hash of the content
     _required("kind", Text),  # steps | reply | image
     _required("header", Text),  # JSON: dtype and shape of each array; all of a reply
-    _required("body", LargeBinary),  # the arrays' bytes, one after the other
+    _required("body", LargeBinary),  # the arrays' bytes, one after the other; the header says whether compressed
 )
 
 provenance = Table(

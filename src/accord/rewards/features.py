@@ -1,18 +1,18 @@
 """Segments as numbers: what a reward net reads.
 
 Control: the observation, scaled by a mean and a deviation that are frozen with the reward and then clipped, beside the
-action (0 where the reward reads the state alone). Replies and images: one step whose observation is the vector that an
-injected encoder gives.
+action (0 where the reward reads the state alone). Pictures stay bytes until a net reads them, divided by 255. Replies
+and images: one step whose observation is the vector that an injected encoder gives.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float, Float32, Int, Real, UInt8
 from torch import Tensor
 
 from accord.types import InputError, Kind, NotFinite, Segment, Steps
@@ -20,14 +20,15 @@ from accord.types import InputError, Kind, NotFinite, Segment, Steps
 Encoder = Callable[[Sequence[Segment]], np.ndarray]  # segments -> [segment, feature]
 MEAN_VALUED = ("rate", "approve")  # "how well": the mean over valid steps; all else asks for the sum
 UNIT = 5.0  # a reward of 1 at every step is worth this much on the logit scale: conditions Adam, changes no model
+PIXELS = 1 << 23  # numbers that pictures are turned into at once: 32 MB; of twice as many a CNN takes 1.5 times as long
 CLIP = 10.0  # deviations; the usual limit of observation normalisation in control
 
 
 @dataclass(frozen=True, eq=False)
 class Raw:
-    """Segments padded to one length, in their own units. Steps that are not valid are 0."""
+    """Segments padded to one length, in their own units. Steps that are not valid are 0. Pictures are uint8."""
 
-    observation: Float32[np.ndarray, "segment time observation"]
+    observation: Real[np.ndarray, "segment time observation"]
     action: Float32[np.ndarray, "segment time action"]
     valid: Bool[np.ndarray, "segment time"]
 
@@ -36,14 +37,15 @@ class Raw:
 class Scaler:
     """`(x - mean) / sd` of observation beside action, clipped to +-10. A one-hot action passes unchanged.
 
-    A column of infinite deviation is 0 for every row, so that nothing can be learned from it.
+    A column of infinite deviation is 0 for every row, so that nothing can be learned from it. Pictures have no columns
+    here: their scale is 255, wherever they are from.
     """
 
     mean: Float[Tensor, "feature"]
     sd: Float[Tensor, "feature"]
 
     def __call__(
-        self, observation: Float[Tensor, "batch time observation"], action: Float[Tensor, "batch time action"]
+        self, observation: Real[Tensor, "batch time observation"], action: Float[Tensor, "batch time action"]
     ) -> Float[Tensor, "batch time feature"]:
         x = torch.cat([observation, action], -1).to(torch.float32)
         return ((x - self.mean) / self.sd).clamp_(-CLIP, CLIP)
@@ -51,10 +53,30 @@ class Scaler:
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Scaled rows; a step that is not valid is all zeros, and worth 0 whatever a net says of it."""
+    """Scaled rows; a step that is not valid is all zeros, and worth 0 whatever a net says of it.
+
+    Of pictures, `x` holds the action alone; `pixels` are bytes that `at` puts before it.
+    """
 
     x: Float[Tensor, "segment time feature"]
     valid: Bool[Tensor, "segment time"]
+    pixels: UInt8[Tensor, "segment time pixel"] | None = None
+
+    def at(self, index: slice | Int[Tensor, "*some"]) -> Float[Tensor, "*several time column"]:
+        """What a net reads of these segments."""
+        if self.pixels is None:
+            return self.x[index]
+        pixels, action = self.pixels[index], self.x[index]
+        found = torch.empty(*pixels.shape[:-1], pixels.shape[-1] + action.shape[-1])
+        torch.div(pixels, 255.0, out=found[..., : pixels.shape[-1]])
+        found[..., pixels.shape[-1] :] = action
+        return found
+
+    def several(self, rows: int) -> int:
+        """How many segments have so many rows together; of large pictures fewer, so that they fit the memory."""
+        if self.pixels is not None:
+            rows = min(rows, PIXELS // self.pixels.shape[2])
+        return max(1, rows // max(1, self.x.shape[1]))
 
     @property
     def lengths(self) -> Float[Tensor, "segment"]:
@@ -71,7 +93,7 @@ def read(segments: Sequence[Segment], encode: Encoder | None = None) -> Raw:
         )
     raw = _steps(steps) if steps else _encoded(segments, encode)
     for name, array in (("observation", raw.observation), ("action", raw.action)):
-        bad = np.flatnonzero(~np.isfinite(array).all((1, 2)))
+        bad = [] if array.dtype == np.uint8 else np.flatnonzero(~np.isfinite(array).all((1, 2)))
         if len(bad):
             raise NotFinite(f"reward features: the {name} of segment {bad[0]} is not finite.")
     return raw
@@ -80,7 +102,8 @@ def read(segments: Sequence[Segment], encode: Encoder | None = None) -> Raw:
 def _steps(segments: Sequence[Steps]) -> Raw:
     time = max(len(segment.valid) for segment in segments)
     shape = (len(segments), time)
-    observation = np.zeros((*shape, segments[0].observation.shape[1]), np.float32)
+    first = segments[0].observation
+    observation = np.zeros((*shape, first.shape[1]), np.uint8 if first.dtype == np.uint8 else np.float32)
     action = np.zeros((*shape, segments[0].action.shape[1]), np.float32)
     valid = np.zeros(shape, bool)
     for row, segment in enumerate(segments):
@@ -109,10 +132,11 @@ def fit_scaler(raw: Raw, discrete: bool, inputs: str = "state_action") -> Scaler
 
     Where `inputs` is "state", actions have an infinite deviation.
     """
-    rows = np.concatenate([raw.observation, raw.action], -1)[raw.valid]
+    seen = [] if raw.observation.dtype == np.uint8 else [raw.observation]
+    rows = np.concatenate([*seen, raw.action], -1)[raw.valid]
     mean, sd = rows.mean(0, dtype=np.float64), rows.std(0, dtype=np.float64)
     sd = np.where(sd > 1e-4 * (1.0 + np.abs(mean)), sd, 1.0)
-    action = slice(raw.observation.shape[-1], None)
+    action = slice(rows.shape[1] - raw.action.shape[-1], None)
     if inputs == "state":
         sd[action] = np.inf
     elif discrete:
@@ -123,8 +147,20 @@ def fit_scaler(raw: Raw, discrete: bool, inputs: str = "state_action") -> Scaler
 def scaled(raw: Raw, scaler: Scaler) -> Features:
     """What the nets read."""
     valid = torch.from_numpy(raw.valid)
-    x = scaler(torch.from_numpy(raw.observation), torch.from_numpy(raw.action))
-    return Features(x * valid.unsqueeze(-1), valid)
+    found = features_of(torch.from_numpy(raw.observation), torch.from_numpy(raw.action), valid, scaler)
+    return replace(found, x=found.x * valid.unsqueeze(-1))
+
+
+def features_of(
+    observation: Real[Tensor, "segment time observation"],
+    action: Float[Tensor, "segment time action"],
+    valid: Bool[Tensor, "segment time"],
+    scaler: Scaler,
+) -> Features:
+    """The same of steps as they are, those that are not valid too."""
+    if observation.dtype == torch.uint8:
+        return Features(scaler(observation[..., :0], action), valid, observation)
+    return Features(scaler(observation, action), valid)
 
 
 def value_unit(features: Features, kind: Kind) -> Float[Tensor, "segment"]:

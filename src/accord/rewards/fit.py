@@ -1,11 +1,12 @@
 """From answers to a reward: one maximum a posteriori fit for every kind of feedback (design, section 3).
 
 Two ways to the same objective. A reward linear in its parameters (`linear`, and `kernel`: random Fourier features) is
-solved by Newton's method, and its members are draws from the posterior. Nets (`mlp`, `transformer`, `module:...`) climb
-by Adam, member m stopped early by fold m, which it never sees; then the last, linear step of each is solved on all
-answers. An MLP's last layer is solved before the climb too: on few answers random hidden layers with the best head are
-hard to beat (50 comparisons of pendulum segments, three data seeds: rank correlation of G with truth 0.95, after 20
-epochs of Adam alone 0.89), and a member keeps them unless climbing raises its held-out likelihood.
+solved by Newton's method, and its members are draws from the posterior. Nets (`mlp`, `cnn`, `transformer`,
+`module:...`) climb by Adam, member m stopped early by fold m, which it never sees; then the last, linear step of each
+is solved on all answers. The last layer of an MLP or a CNN is solved before the climb too: on few answers random hidden
+layers with the best head are hard to beat (50 comparisons of pendulum segments, three data seeds: rank correlation of G
+with truth 0.95, after 20 epochs of Adam alone 0.89), and a member keeps them unless climbing raises its held-out
+likelihood.
 
 A fold never splits a group of segments (one episode, one prompt).
 """
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from accord.rewards.annotators import Layout, Questions, questions
 from accord.rewards.augment import cropped, with_pseudo
+from accord.rewards.cnn import CNN, Blocks
 from accord.rewards.denoise import denoised
 from accord.rewards.features import Encoder, Features, Scaler, fit_scaler, read, scaled, value_unit
 from accord.rewards.fitted import FitReport, FittedReward, Reliability
@@ -32,7 +34,7 @@ from accord.rewards.kernel import solve
 from accord.rewards.nets import MLP, Net, SegmentTransformer, Stacked, module_class
 from accord.rewards.posterior import Posterior, empirical, left_out, maximise, score
 from accord.rewards.sampling import sample
-from accord.rewards.settings import RewardConfig
+from accord.rewards.settings import RewardConfig, check_kind
 from accord.rewards.training import Chosen, Climb, Plan, Problem, chosen, climb, scores
 from accord.runtime import bfloat16_is_native
 from accord.types import Comparisons, Evidence, NotFinite, Segment
@@ -72,21 +74,24 @@ def fit(
     version: int | None = None,
     encode: Encoder | None = None,
     unlabelled: Sequence[Segment] = (),
+    picture: tuple[int, int, int] | None = None,
 ) -> FittedReward:
     """Fits rewards and annotators together.
 
     `discrete`: actions are one-hot. `terminates`: an episode can end early; then the reward is not centred, and its
     constant per step is what the answers and a prior of mean 0 say. Fewer than two answers give the linear prior: a
-    reward near 0. `unlabelled` segments are what `config.gate` may label. The same arguments give the same reward, bit
-    for bit, on one machine.
+    reward near 0. `unlabelled` segments are what `config.gate` may label. `picture`: observations are the bytes of one,
+    of so many channels, rows and columns. The same arguments give the same reward, bit for bit, on one machine.
 
-    Raises InputError for segments of mixed sorts or without an encoder, NotFinite naming the place of a NaN.
+    Raises InputError for segments of mixed sorts, without an encoder or that this kind cannot read, NotFinite naming
+    the place of a NaN.
     """
+    check_kind(config, picture)
     number = version if version is not None else (1 if warm is None else warm.version + 1)
     rng = np.random.default_rng(seed + 2)
 
     def again(answers: Evidence) -> FittedReward:
-        return _fit(answers, config, discrete, terminates, seed, warm, encode)
+        return _fit(answers, config, discrete, terminates, seed, warm, encode, picture)
 
     given = evidence
     if config.denoise:
@@ -127,10 +132,11 @@ def _fit(
     seed: int,
     warm: FittedReward | None,
     encode: Encoder | None,
+    picture: tuple[int, int, int] | None,
 ) -> FittedReward:
     """One fit to answers as they are."""
     raw = read(evidence.segments, encode)
-    linear = config.kind in ("linear", "kernel") or evidence.answers < 2
+    linear = config.kind in ("linear", "kernel") or (evidence.answers < 2 and picture is None)
     kept = None if linear or warm is None or isinstance(warm.net, Fourier) else warm
     scaler = kept.scaler if kept is not None else fit_scaler(raw, discrete, config.inputs)
     features = scaled(raw, scaler)
@@ -141,7 +147,7 @@ def _fit(
         found = _solve(config, features, parts, layout, folds, seed, evidence.answers < 2)
     else:
         sizes = (raw.observation.shape[2], raw.action.shape[2])
-        net = build(config, sizes) if kept is None else kept.net
+        net = build(config, sizes, picture) if kept is None else kept.net
         problem = problem_of(config, net, features, parts, layout)
         found = _climb(config, problem, folds, seed, kept, evidence.annotators)
     reward = _freeze(found, features, layout, evidence.annotators, terminates)
@@ -206,7 +212,7 @@ def _climb(
     """Nets: heads first where they are many, then Adam with each member stopped by its fold, then every head on all."""
     net, size = problem.sums.net, problem.net_size
     flat = _start(config, problem, seed, warm, names)
-    if isinstance(net, MLP) and warm is None:
+    if isinstance(net, MLP | CNN) and warm is None:
         for member in range(config.members):
             _settle(config, problem, flat, member, [~masks[member] for masks in folds])
     train = [chosen(~masks[: config.members]) for masks in folds]
@@ -222,7 +228,7 @@ def _climb(
         train_scores.append(score_)
         if config.intervals == "exact":
             draws.append(sample(posterior, problem.layout, seed + member)[:, -problem.layout.size :])
-        if not isinstance(net, MLP):
+        if not isinstance(net, MLP | CNN):
             gain[member], offset[member] = plain[0], plain[1]
     return Found(
         net=net,
@@ -254,13 +260,13 @@ def _settle(
     asked = ask(problem.parts, problem.layout, problem.features, now.basis, keep)
     start = torch.cat([now.now, flat[member, size:]]).double()
     columns = len(now.now)
-    if isinstance(net, MLP):
+    if isinstance(net, MLP | CNN):
         posterior = empirical(asked, centre, precision, start, columns)
     else:
         posterior = maximise(asked, centre, precision, start)
     plain = now.plain(posterior.mode[:columns])
     flat[member, size:] = posterior.mode[columns:].float()
-    if isinstance(net, MLP):
+    if isinstance(net, MLP | CNN):
         flat[member, size - columns : size] = plain
     return posterior, plain, _mean_score(posterior)
 
@@ -308,8 +314,10 @@ def _log_mean(tally: Float[np.ndarray, "2 query"]) -> Float[np.ndarray, "query"]
         return np.log(tally[0] / tally[1])
 
 
-def build(config: RewardConfig, sizes: tuple[int, int]) -> Net:
+def build(config: RewardConfig, sizes: tuple[int, int], picture: tuple[int, int, int] | None = None) -> Net:
     """The net that a configuration names, for observations and actions of these sizes."""
+    if config.kind == "cnn" and picture is not None:
+        return CNN(picture, sizes[1], config.width)
     if config.kind == "mlp":
         return MLP(sum(sizes), config.width, config.depth)
     if config.kind == "transformer":
@@ -327,6 +335,9 @@ def problem_of(
     if isinstance(net, MLP):
         sums = Fused(net, features, torch.bfloat16 if low else torch.float32)
         precision[-(net.layers[-1][0] + 1) :] = config.head_sd**-2
+    elif isinstance(net, CNN):
+        sums = Blocks(net, features)
+        precision[-(net.width + 1) :] = config.head_sd**-2
     centre, own = layout.vectors()
     return Problem(
         features, parts, sums, layout, net.size, torch.cat([torch.zeros(net.size), centre]), torch.cat([precision, own])
@@ -352,9 +363,11 @@ def _freeze(found: Found, features: Features, layout: Layout, names: tuple[str, 
 
     Draws from one posterior share a unit already, and scaling them apart would undo their mean: they share one scale.
     """
-    parts = zip(features.x.split(BLOCK), features.valid.split(BLOCK), strict=True)
+    size, blocks = features.several(BLOCK * features.x.shape[1]), []
     with torch.no_grad():
-        blocks = [found.net(found.flat, x.unsqueeze(0), valid.unsqueeze(0))[:, valid] for x, valid in parts]
+        for start in range(0, len(features.x), size):
+            x, valid = features.at(slice(start, start + size)), features.valid[start : start + size]
+            blocks.append(found.net(found.flat, x.unsqueeze(0), valid.unsqueeze(0))[:, valid])
     reward = torch.cat(blocks, 1)
     if not bool(torch.isfinite(reward).all()):
         raise NotFinite("reward fit: the output of a fitted member is not finite on the segments it was fitted to.")

@@ -16,7 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from accord.rewards.features import Encoder, Features, Scaler, read, scaled
+from accord.rewards.cnn import CNN
+from accord.rewards.features import Encoder, Features, Scaler, features_of, read, scaled
 from accord.rewards.fourier import Fourier
 from accord.rewards.nets import MLP, Net, SegmentTransformer, Stacked
 from accord.types import InputError, NotFinite, Scored, Segment, StepBatch
@@ -73,19 +74,18 @@ class FittedReward:
 
     def members(self, features: Features) -> Float[Tensor, "member segment time"]:
         """Scaled reward of every member at every step; 0 where the step is not valid."""
-        size = max(1, ROWS // max(1, features.x.shape[1]))
+        size = features.several(ROWS)
         found = []
         with torch.no_grad():
             for start in range(0, len(features.x), size):
                 valid = features.valid[start : start + size].unsqueeze(0)
-                reward = self.net(self.flat, features.x[start : start + size].unsqueeze(0), valid)
+                reward = self.net(self.flat, features.at(slice(start, start + size)).unsqueeze(0), valid)
                 found.append((reward + self.shift[:, None, None]) * self.scale[:, None, None] * valid)
         return torch.cat(found, 1)
 
     def __call__(self, batch: StepBatch) -> Scored:
         """Raises NotFinite where a net's output is not."""
-        features = Features(self.scaler(batch.observation, batch.action), batch.valid)
-        reward = self.members(features)
+        reward = self.members(features_of(batch.observation, batch.action, batch.valid, self.scaler))
         mean = reward.mean(0)
         if not bool(torch.isfinite(mean).all()):
             raise NotFinite(f"reward version {self.version}: its output is not finite on a batch of steps.")
@@ -125,6 +125,8 @@ FOURIER = ("frequency", "phase", "centre", "relevance", "middle")
 def _described(net: Net) -> dict[str, object]:
     if isinstance(net, MLP):
         return {"kind": "mlp", **asdict(net)}
+    if isinstance(net, CNN):
+        return {"kind": "cnn", **asdict(net)}
     if isinstance(net, Stacked):
         name = f"{net.make.__module__}.{net.make.__qualname__}"
         return {"kind": "stacked", "make": name, "sizes": net.sizes, "options": net.options}
@@ -160,6 +162,9 @@ def load(folder: Path, encode: Encoder | None = None, module: type[nn.Module] | 
 def _net(described: dict[str, Any], tensors: dict[str, Tensor], module: type[nn.Module] | None) -> Net:
     if described["kind"] == "mlp":
         return MLP(described["inputs"], described["width"], described["depth"])
+    if described["kind"] == "cnn":
+        channels, height, width = described["picture"]
+        return CNN((channels, height, width), described["action"], described["width"])
     if described["kind"] == "fourier":
         return Fourier(*(tensors[f"net/{name}"] for name in FOURIER))
     make = module or SegmentTransformer

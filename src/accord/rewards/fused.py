@@ -49,7 +49,7 @@ class Plain:
         self._flat = flat.detach().requires_grad_()
         with torch.enable_grad():
             valid = self.features.valid[index]
-            reward = self.net(self._flat, self.features.x[index], valid)
+            reward = self.net(self._flat, self.features.at(index), valid)
             self._totals = (reward * valid).sum(-1)
         return self._totals.detach()
 

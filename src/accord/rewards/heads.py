@@ -4,8 +4,8 @@ The last column is the number of steps: a constant per step. The others are cent
 prior says nothing about that constant and its own prior, of mean 0, decides where the answers do not (segments of equal
 length never do).
 
-Columns by net: `Fourier` its whole basis; `MLP` its last hidden layer and a constant; any other net its own sum and the
-number of steps, so that at least its scale and its constant per step are at their most likely values.
+Columns by net: `Fourier` its whole basis; `MLP` and `CNN` their last hidden layer and a constant; any other net its own
+sum and the number of steps, so that at least its scale and its constant per step are at their most likely values.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 
 from accord.rewards.annotators import Layout, Questions
+from accord.rewards.cnn import CNN
 from accord.rewards.features import MEAN_VALUED, Features, value_unit
 from accord.rewards.fitted import Reliability
 from accord.rewards.fourier import Fourier
@@ -47,17 +48,17 @@ class Head:
 
 def head(net: Net, flat: Float[Tensor, "parameter"], features: Features) -> Head:
     """The head of one member."""
-    size = max(1, ROWS // max(1, features.x.shape[1]))
+    size = features.several(ROWS)
     sums = []
     with torch.no_grad():
         for start in range(0, len(features.x), size):
             valid = features.valid[start : start + size]
-            sums.append(_sums(net, flat.unsqueeze(0), features.x[start : start + size], valid))
+            sums.append(_sums(net, flat.unsqueeze(0), features.at(slice(start, start + size)), valid))
     raw = torch.cat(sums)
     middle = raw.sum(0) / raw[:, -1].sum().clamp_min(1.0)
     middle[-1] = 0.0
     now = torch.tensor([1.0, 0.0])
-    if isinstance(net, Fourier | MLP):
+    if isinstance(net, Fourier | MLP | CNN):
         now = flat[-raw.shape[1] :].clone()
     now[-1] += now[:-1] @ middle[:-1]
     return Head(raw - raw[:, -1:] * middle, middle, now)
@@ -67,7 +68,7 @@ def _sums(net: Net, flat: Tensor, x: Tensor, valid: Tensor) -> Float[Tensor, "se
     if isinstance(net, Fourier):
         return net.sums(x, valid)
     keep = valid.unsqueeze(1).to(x.dtype)
-    if isinstance(net, MLP):
+    if isinstance(net, MLP | CNN):
         hidden = net.hidden(flat, x.unsqueeze(0)).view(*valid.shape, -1)
     else:
         hidden = net(flat, x.unsqueeze(0), valid.unsqueeze(0))[0].unsqueeze(-1)
@@ -76,7 +77,7 @@ def _sums(net: Net, flat: Tensor, x: Tensor, valid: Tensor) -> Float[Tensor, "se
 
 def prior(net: Net, size: int, sd: float) -> tuple[Float[Tensor, "column"], Float[Tensor, "column"]]:
     """Mean and precision of the coefficients: `sd` each; a scale and a constant alone have 1 +- 1 and 0 +- 1."""
-    if isinstance(net, Fourier | MLP):
+    if isinstance(net, Fourier | MLP | CNN):
         return torch.zeros(size), torch.full((size,), sd**-2)
     return torch.tensor([1.0, 0.0]), torch.ones(2)
 

@@ -26,6 +26,7 @@ from accord.rewards.posterior import STILL, Asked, Posterior, empirical
 WAVES = 256  # random Fourier features: enough for a few thousand answers about tens of inputs
 REFINED, ROUNDS = 2, 3  # so many of the best are weighed anew, so many times
 NEAR = 0.2  # how still a family's evidence must be to be told from another's
+ENOUGH = 2000  # answers by which families and inputs are told apart; the chosen one is solved on all
 SAMPLE = 2000  # rows for the middle of the waves: the head takes the rest of it out exactly
 
 
@@ -38,7 +39,7 @@ class Family:
     squares: bool
 
 
-LINEAR = (Family(0, 1.0, False),)
+LINEAR = Family(0, 1.0, False)
 FAMILIES = (Family(WAVES, 1.5, True), Family(WAVES, 3.0, False), Family(0, 1.0, True))
 
 
@@ -65,31 +66,62 @@ def solve(
     features: Features, parts: tuple[Questions, ...], layout: Layout, waves: bool, sd: float, seed: int
 ) -> Solved:
     """The mode and the curvature there. `sd` is where the search for the head's prior deviation starts."""
-    rows = features.x[features.valid]
-    rows = rows[:: 1 + len(rows) // SAMPLE]
-
-    def attempt(family: Family, relevance: Float[Tensor, "input"], before: Sequence[Solved]) -> Solved:
-        generator = torch.Generator().manual_seed(seed)
-        net = fourier(rows, family.waves, family.length, family.squares, relevance, generator)
-        now = head(net, torch.zeros(net.size), features)
-        asked, turn = narrow(ask(parts, layout, features, now.basis), net.size)
-        last = [one.posterior for one in before]
-        return Solved(family, net, now, turn, _posterior(asked, layout, turn.shape[1], sd, last, waves))
-
-    tried: list[Solved] = []
-    for family in FAMILIES if waves else LINEAR:
-        tried.append(attempt(family, torch.ones(rows.shape[1]), tried[-1:]))
     if not waves:
-        return tried[0]
+        return _attempt(LINEAR, features, parts, layout, torch.ones(features.x.shape[2]), sd, seed, [])
+    small, few = some(features, parts, ENOUGH)
+    rows = _rows(small)
+    tried: list[Solved] = []
+    for family in FAMILIES:
+        tried.append(_attempt(family, small, few, layout, torch.ones(rows.shape[1]), sd, seed, tried[-1:]))
     fresh = tried
     for _ in range(ROUNDS):
         best = sorted(tried, key=_evidence, reverse=True)[:REFINED]
-        fresh = [attempt(one.family, relevance(one, rows), [one]) for one in best if one in fresh]
-        tried = tried + fresh
+        again = [one for one in best if one in fresh]
+        fresh = [_attempt(one.family, small, few, layout, relevance(one, rows), sd, seed, [one]) for one in again]
+        tried = best + fresh
     chosen = max(tried, key=_evidence)
+    if few is not parts:
+        return _attempt(chosen.family, features, parts, layout, chosen.net.relevance, sd, seed, [], STILL)
     found = chosen.posterior
     ended = empirical(found.parts, found.centre, found.precision, found.mode, chosen.turn.shape[1])
     return replace(chosen, posterior=ended)
+
+
+def _attempt(
+    family: Family,
+    features: Features,
+    parts: tuple[Questions, ...],
+    layout: Layout,
+    weight: Float[Tensor, "input"],
+    sd: float,
+    seed: int,
+    before: Sequence[Solved],
+    still: float = NEAR,
+) -> Solved:
+    generator = torch.Generator().manual_seed(seed)
+    net = fourier(_rows(features), family.waves, family.length, family.squares, weight, generator)
+    now = head(net, torch.zeros(net.size), features)
+    asked, turn = narrow(ask(parts, layout, features, now.basis), net.size)
+    last, calm = [one.posterior for one in before], STILL if family is LINEAR else still
+    return Solved(family, net, now, turn, _posterior(asked, layout, turn.shape[1], sd, last, calm))
+
+
+def _rows(features: Features) -> Float[Tensor, "row input"]:
+    rows = features.x[features.valid]
+    return rows[:: 1 + len(rows) // SAMPLE]
+
+
+def some(features: Features, parts: tuple[Questions, ...], most: int) -> tuple[Features, tuple[Questions, ...]]:
+    """Every so many-th answer, and the segments that those are about; all where there are no more than `most`."""
+    answers = sum(len(part.outcome) for part in parts)
+    if answers <= most:
+        return features, parts
+    few = [part.at(torch.arange(0, len(part.outcome), -(-answers // most))) for part in parts]
+    named = torch.cat([part.items.flatten() for part in few])
+    used, place = named.clamp_min(0).unique(return_inverse=True)
+    places = torch.where(named >= 0, place, -1).split([part.items.numel() for part in few])
+    moved = tuple(replace(part, items=at.view_as(part.items)) for part, at in zip(few, places, strict=True))
+    return Features(features.x[used], features.valid[used]), moved
 
 
 def _evidence(one: Solved) -> float:
@@ -105,7 +137,7 @@ def relevance(one: Solved, rows: Float[Tensor, "row input"]) -> Float[Tensor, "i
 
 
 def _posterior(
-    asked: Sequence[Asked], layout: Layout, columns: int, sd: float, before: Sequence[Posterior], rough: bool
+    asked: Sequence[Asked], layout: Layout, columns: int, sd: float, before: Sequence[Posterior], still: float
 ) -> Posterior:
     """Climbed to from the prior, or from the values and the precision where the one before it ended."""
     means, precisions = layout.vectors()
@@ -118,4 +150,4 @@ def _posterior(
         values = torch.cat([(one.basis @ last.mode[:at]).flatten() for one in last.parts])
         start = torch.cat([rows.T @ values / (rows.square().sum(0) + tight), last.mode[at:]])  # columns are orthogonal
         precision[:columns] = tight
-    return empirical(asked, centre, precision, start, columns, NEAR if rough else STILL)
+    return empirical(asked, centre, precision, start, columns, still)

@@ -8,12 +8,14 @@ import numpy as np
 
 from accord.types import InputError
 
+KINDS = ("linear", "kernel", "mlp", "transformer", "cnn")
+
 
 @dataclass(frozen=True)
 class RewardConfig:
     """How rewards are fitted."""
 
-    kind: str = "kernel"  # linear | kernel | mlp | transformer | module:package.Class; docs/label-efficiency.md
+    kind: str = "kernel"  # linear | kernel | mlp | transformer | module:package.Class; cnn for pictures
     inputs: str = "state_action"  # state_action | state: then no action is read (GAIfO 1807.06158; AIRL 1710.11248)
     members: int = 5  # of the ensemble; 3 to 5 in the field (Christiano et al. 2017: 3; Coste et al. 2023: 5)
     width: int = 64  # hidden units (Christiano et al. 2017, appendix A: 2 x 64)
@@ -34,10 +36,8 @@ class RewardConfig:
     intervals: str = "laplace"  # of reliabilities: laplace costs nothing, exact some seconds and is better calibrated
 
     def __post_init__(self) -> None:
-        if self.kind not in ("linear", "kernel", "mlp", "transformer") and not self.kind.startswith("module:"):
-            raise InputError(
-                f'reward.kind is "{self.kind}": use linear, kernel, mlp, transformer or module:package.Class.'
-            )
+        if self.kind not in KINDS and not self.kind.startswith("module:"):
+            raise InputError(f'reward.kind is "{self.kind}": use {", ".join(KINDS)} or module:package.Class.')
         for name in ("members", "width", "depth", "batch", "epochs", "warm_epochs", "patience"):
             if getattr(self, name) < 1:
                 raise InputError(f"reward.{name} is {getattr(self, name)}: it must be at least 1.")
@@ -60,3 +60,13 @@ class RewardConfig:
             if getattr(self, name) not in words:
                 choices = ", ".join(words[:-1]) + f" or {words[-1]}"
                 raise InputError(f'reward.{name} is "{getattr(self, name)}": use {choices}.')
+
+
+def check_kind(config: RewardConfig, picture: tuple[int, int, int] | None) -> None:
+    """Raises InputError where a reward of this kind cannot read such observations. A user's own module reads both."""
+    if config.kind == "cnn" and picture is None:
+        raise InputError('reward.kind is "cnn", which reads pictures, and these are rows of numbers: choose "kernel".')
+    if picture is not None and config.kind != "cnn" and not config.kind.startswith("module:"):
+        raise InputError(
+            f'reward.kind is "{config.kind}", which reads rows of numbers, and these are pictures: choose "cnn".'
+        )

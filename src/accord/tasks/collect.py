@@ -8,7 +8,7 @@ across a reset or a time limit.
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Bool, Float, Float32, Int, Real
 
 from accord.tasks.control import ControlTask
 from accord.tasks.recent import Window
@@ -70,7 +70,7 @@ def _cut(window: Window, t: int, env: int, length: int) -> tuple[Steps, Float32[
 
 
 def _padded(rows: np.ndarray, length: int) -> np.ndarray:
-    out = np.zeros((length, *rows.shape[1:]), np.float32)
+    out = np.zeros((length, *rows.shape[1:]), np.uint8 if rows.dtype == np.uint8 else np.float32)
     out[: len(rows)] = rows
     return out
 
@@ -83,7 +83,7 @@ def random_actions(task: ControlTask, rng: np.random.Generator) -> Act:
     bounded = np.isfinite(spec.low) & np.isfinite(spec.high)
     low, width = np.where(bounded, spec.low, 0.0), np.where(bounded, spec.high - spec.low, 0.0)
 
-    def act(observation: Float32[np.ndarray, "env observation"]) -> np.ndarray:
+    def act(observation: Real[np.ndarray, "env observation"]) -> np.ndarray:
         uniform = low + width * rng.random((envs, spec.size))
         normal = np.clip(rng.standard_normal((envs, spec.size)), spec.low, spec.high)
         return np.where(bounded, uniform, normal).astype(np.float32)

@@ -2,7 +2,8 @@
 
 Floor 2. Touches Gymnasium and nothing else of ours but the types. Environments with a vectorised form use it; the
 others run in a plain loop, which costs a third of `gymnasium.vector.SyncVectorEnv` (no copies, no spaces checked).
-Box and Dict or Tuple observations become one flat row of float32; Box and Discrete actions are understood.
+Box and Dict or Tuple observations become one flat row of float32, pictures one of bytes; Box and Discrete actions are
+understood.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
-from jaxtyping import Float32, Int
+from jaxtyping import Float32, Int, Real
 
-from accord.tasks import cartpole  # noqa: F401  registers accord/FixedCartPole-v0
+from accord.tasks import atari, cartpole  # noqa: F401  cartpole registers accord/FixedCartPole-v0
+from accord.tasks.pictures import picture_of
 from accord.tasks.recent import Recent
 from accord.tasks.stepping import Declared, Loop, Stepper, Vectorised
 from accord.types import ActionSpec, InputError, NotFinite, TaskSpec, Transition
@@ -57,7 +59,7 @@ class ControlTask:
         self._counter: dict[str, int] = {} if counter is None else counter
         self._purpose = "improve"
         self._tick = 0
-        self.recent = Recent(self.spec.envs)
+        self.recent = Recent(self.spec.envs, self.spec.observation_size if self.spec.picture else 0)
         self.truth = Truth(self.spec.envs)
 
     def sibling(self, envs: int) -> ControlTask:
@@ -83,7 +85,7 @@ class ControlTask:
         """Calls of `step` so far; step number `tick * envs + env` is a step's serial."""
         return self._tick
 
-    def reset(self, seed: int) -> Float32[np.ndarray, "env observation"]:
+    def reset(self, seed: int) -> Real[np.ndarray, "env observation"]:
         """Starts every copy anew, from the seed alone: what follows depends on nothing that was before."""
         observation = self._stepper.reset(seed)
         self.recent.begin(observation)
@@ -92,7 +94,8 @@ class ControlTask:
     def step(self, action: np.ndarray) -> Transition:
         """One step of every copy. Raises `NotFinite` where the environment returns a NaN or an infinity."""
         observation, final, reward, terminated, truncated, real = self._stepper.step(action)
-        if not (np.isfinite(final).all() and np.isfinite(reward).all()):
+        seen_finite = self.spec.picture is not None or np.isfinite(final).all()  # bytes always are
+        if not (seen_finite and np.isfinite(reward).all()):
             self._refuse(final, reward)
         envs = self.spec.envs
         serial = np.arange(self._tick * envs, (self._tick + 1) * envs)
@@ -145,6 +148,8 @@ class Truth:
 
 def _open(config: ControlConfig) -> tuple[Stepper, TaskSpec]:
     """Makes the copies; every refusal is one sentence."""
+    if config.id.startswith(atari.PREFIX):
+        atari.register()
     try:
         registered = gymnasium.spec(config.id)
     except gymnasium.error.Error as error:
@@ -154,8 +159,8 @@ def _open(config: ControlConfig) -> tuple[Stepper, TaskSpec]:
     observation_space = one.observation_space
     one.close()
     _check_observation(observation_space, config.id)
-    size = spaces.flatdim(observation_space)
-    own = registered.vector_entry_point is not None and isinstance(observation_space, spaces.Box)
+    size, picture = spaces.flatdim(observation_space), picture_of(observation_space)
+    own = registered.vector_entry_point is not None and isinstance(observation_space, spaces.Box) and picture is None
     vectorised = own and config.vectorised
     envs = config.envs or (ENVS_VECTORISED if vectorised else ENVS_LOOP)
     stepper: Stepper
@@ -165,11 +170,15 @@ def _open(config: ControlConfig) -> tuple[Stepper, TaskSpec]:
         limits = _limits(config, horizon, envs).tolist()
         stepper = Loop([_make(config, limit) for limit in limits], action)
     terminates = config.id not in NEVER_TERMINATE if config.terminates is None else config.terminates
+    if picture is not None:
+        return stepper, TaskSpec(config.id, size, action, horizon, terminates, envs, picture=picture)
     declared = Declared(stepper, observation_space)
     return declared, TaskSpec(config.id, size, action, horizon, terminates, envs, declared.low, declared.high)
 
 
 def _make(config: ControlConfig, cut: int | None = None) -> gymnasium.Env:
+    if config.id.startswith(atari.PREFIX):
+        return atari.make(config.id, cut or config.horizon)
     try:
         return gymnasium.make(config.id, max_episode_steps=cut or config.horizon, disable_env_checker=True)
     except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
@@ -227,5 +236,8 @@ def _check_observation(space: spaces.Space, id: str) -> None:
             leaves.extend(leaf.spaces)
         elif not isinstance(leaf, spaces.Box):
             raise InputError(f"{id} has {leaf} in its observations; Box, and Dict or Tuple of Box, are understood.")
-        elif len(leaf.shape) > 1:
-            raise InputError(f"{id} has observations of shape {leaf.shape}; only rows are understood: flatten them.")
+        elif len(leaf.shape) > 1 and (leaf is not space or picture_of(leaf) is None):
+            raise InputError(
+                f"{id} has observations of {leaf.dtype} and shape {leaf.shape}; rows are understood, and one uint8 "
+                "picture alone: flatten them."
+            )

@@ -2,7 +2,8 @@
 
 The file is a NumPy `.npz` of concatenated episodes, as the `imitation` library writes them, without pickled arrays:
 
-    obs      [step + episode, observation]  every episode has one row more than steps: where its last step led
+    obs      [step + episode, observation]  every episode has one row more than steps: where its last step led;
+                                            of pictures the flat bytes, uint8, channel by channel
     acts     [step] of choices, or [step, action] of numbers in the environment's units
     indices  [episode - 1]                  where `acts` is cut into episodes
     terminal [episode]                      that the episode was finished; optional and not read
@@ -19,14 +20,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Real
 
 from accord.types import ActionSpec, Collected, InputError, Provenance, Steps, TaskSpec
 
 BEFORE = -1  # the round of what was done before the first: no fold mixes it with the run's own episodes
 NEEDED = ("obs", "acts", "indices")
 
-Episode = tuple[Float32[np.ndarray, "_time observation"], Float32[np.ndarray, "_time action"]]  # of any length
+Episode = tuple[Real[np.ndarray, "_time observation"], Float32[np.ndarray, "_time action"]]  # of any length
 
 
 def read(path: Path, spec: TaskSpec) -> list[Episode]:
@@ -41,6 +42,10 @@ def read(path: Path, spec: TaskSpec) -> list[Episode]:
             f"{path} has observations of shape {observation.shape}; {spec.id} needs rows of {spec.observation_size}: "
             "give demonstrations of this task."
         )
+    if spec.picture is not None and observation.dtype != np.uint8:
+        raise InputError(
+            f"{path} has observations of type {observation.dtype}; pictures are uint8: write them as bytes."
+        )
     action = _actions(path, arrays["acts"], spec.action)
     if indices.ndim != 1 or indices.dtype.kind not in "iu":
         raise InputError(f"{path} has indices of type {indices.dtype}; they must be one row of whole numbers.")
@@ -54,7 +59,8 @@ def read(path: Path, spec: TaskSpec) -> list[Episode]:
         )
     if not (np.isfinite(observation).all() and np.isfinite(action).all()):
         raise InputError(f"{path} holds numbers that are not finite: leave out the episodes that they are in.")
-    observation = observation.astype(np.float32)
+    if spec.picture is None:
+        observation = observation.astype(np.float32)
     return [(observation[a + i : b + i], action[a:b]) for i, (a, b) in enumerate(pairwise(cuts))]
 
 

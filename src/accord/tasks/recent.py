@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int
+from jaxtyping import Bool, Float32, Int, Real
 from safetensors.numpy import load_file, save_file
 
 from accord.types import InputError
 
 WINDOW_STEPS = 50_000  # steps kept; at 20 numbers a step 4 MB
+WINDOW_BYTES = 256 << 20  # of pictures kept: 9,510 steps of Atari, where 50,000 would be 1.4 GB
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
     """The kept steps as arrays, oldest first. `begun` is the tick at which the step's episode began."""
 
-    observation: Float32[np.ndarray, "time env observation"]
+    observation: Real[np.ndarray, "time env observation"]
     action: Float32[np.ndarray, "time env action"]
     reward: Float32[np.ndarray, "time env"]  # sealed
     terminated: Bool[np.ndarray, "time env"]
@@ -35,13 +36,15 @@ class Window:
 class Recent:
     """A ring of the last ticks. Appending costs six references; arrays are made when segments are cut."""
 
-    def __init__(self, envs: int) -> None:
-        self._rows: deque[tuple[np.ndarray, ...]] = deque(maxlen=max(1, WINDOW_STEPS // envs))
+    def __init__(self, envs: int, pixels: int = 0) -> None:
+        """`pixels` of every observation, where those are pictures."""
+        steps = min(WINDOW_STEPS, WINDOW_BYTES // pixels) if pixels else WINDOW_STEPS
+        self._rows: deque[tuple[np.ndarray, ...]] = deque(maxlen=max(1, steps // envs))
         self._tick = 0
         self._observation = np.zeros((envs, 0), np.float32)  # until `begin`
         self._begun = np.zeros(envs, np.int64)
 
-    def begin(self, observation: Float32[np.ndarray, "env observation"]) -> None:
+    def begin(self, observation: Real[np.ndarray, "env observation"]) -> None:
         """Every copy was reset. What was kept stays, closed: no segment runs across."""
         if self._rows:
             last = self._rows[-1]
@@ -52,7 +55,7 @@ class Recent:
     def record(
         self,
         action: np.ndarray,
-        observation: Float32[np.ndarray, "env observation"],
+        observation: Real[np.ndarray, "env observation"],
         reward: Float32[np.ndarray, "env"],
         terminated: Bool[np.ndarray, "env"],
         truncated: Bool[np.ndarray, "env"],

@@ -12,13 +12,14 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Real
 
+from accord.tasks.pictures import flattened, picture_of
 from accord.types import ActionSpec
 
 Stepped = tuple[
-    Float32[np.ndarray, "env observation"],  # to act on next
-    Float32[np.ndarray, "env observation"],  # what the step led to
+    Real[np.ndarray, "env observation"],  # to act on next
+    Real[np.ndarray, "env observation"],  # what the step led to
     Float32[np.ndarray, "env"],  # reward
     Bool[np.ndarray, "env"],  # terminated
     Bool[np.ndarray, "env"],  # truncated
@@ -29,7 +30,7 @@ Stepped = tuple[
 class Stepper(Protocol):
     """N copies of one environment."""
 
-    def reset(self, seed: int) -> Float32[np.ndarray, "env observation"]: ...
+    def reset(self, seed: int) -> Real[np.ndarray, "env observation"]: ...
     def step(self, action: np.ndarray) -> Stepped: ...
 
 
@@ -42,7 +43,7 @@ class Vectorised:
         self._same_step = env.metadata.get("autoreset_mode") == AutoresetMode.SAME_STEP
         self._resetting = np.zeros(env.num_envs, bool)
 
-    def reset(self, seed: int) -> Float32[np.ndarray, "env observation"]:
+    def reset(self, seed: int) -> Real[np.ndarray, "env observation"]:
         """Every copy anew; each has its own stream of random numbers, all from this seed."""
         observation, _ = self._env.reset(seed=seed)
         self._resetting = np.zeros(self._env.num_envs, bool)
@@ -75,9 +76,10 @@ class Loop:
         space = envs[0].observation_space
         self._space = None if isinstance(space, spaces.Box) else space
         self._size = spaces.flatdim(space)
-        self._rng = np.random.default_rng(0)
+        self._pictured = picture_of(space) is not None
+        self._dtype = np.uint8 if self._pictured else np.float32
 
-    def reset(self, seed: int) -> Float32[np.ndarray, "env observation"]:
+    def reset(self, seed: int) -> Real[np.ndarray, "env observation"]:
         """Every copy anew; copy i gets the i-th seed drawn from this one."""
         seeds = np.random.default_rng(seed).integers(2**31, size=len(self._envs))
         return np.stack([self._row(env.reset(seed=int(s))[0]) for env, s in zip(self._envs, seeds, strict=True)])
@@ -85,7 +87,7 @@ class Loop:
     def step(self, action: np.ndarray) -> Stepped:
         """One step of each copy."""
         n = len(self._envs)
-        observation = np.empty((n, self._size), np.float32)
+        observation = np.empty((n, self._size), self._dtype)
         reward = np.empty(n, np.float32)
         terminated, truncated = np.zeros(n, bool), np.zeros(n, bool)
         final = observation
@@ -100,7 +102,9 @@ class Loop:
                 observation[i] = self._row(self._envs[i].reset()[0])
         return observation, final, reward, terminated, truncated & ~terminated, np.ones(n, bool)
 
-    def _row(self, observation: object) -> Float32[np.ndarray, "observation"]:
+    def _row(self, observation: object) -> Real[np.ndarray, "observation"]:
+        if self._pictured:
+            return flattened(np.asarray(observation, np.uint8))
         if self._space is not None:
             observation = spaces.flatten(self._space, observation)
         return np.asarray(observation, np.float32)
@@ -120,7 +124,7 @@ class Declared:
         self.low, self.high = (bound.astype(np.float32) for bound in bounds)
         self._bounded = bool(np.isfinite(self.low).any() or np.isfinite(self.high).any())
 
-    def reset(self, seed: int) -> Float32[np.ndarray, "env observation"]:
+    def reset(self, seed: int) -> Real[np.ndarray, "env observation"]:
         """Every copy anew."""
         return self._clipped(self._stepper.reset(seed))
 
@@ -131,5 +135,5 @@ class Declared:
         final = clipped if final is observation else self._clipped(final)
         return clipped, final, reward, terminated, truncated, real
 
-    def _clipped(self, observation: Float32[np.ndarray, "env observation"]) -> Float32[np.ndarray, "env observation"]:
+    def _clipped(self, observation: Real[np.ndarray, "env observation"]) -> Real[np.ndarray, "env observation"]:
         return np.clip(observation, self.low, self.high) if self._bounded else observation

@@ -23,7 +23,7 @@ from accord.policies.control.replay import Replay, Rows
 from accord.policies.control.stack import Learned
 from accord.policies.shaping import shaped
 from accord.runtime import bfloat16_is_native
-from accord.types import InputError, LearnedReward, Metrics, NotFinite, Signal, StepBatch, Task
+from accord.types import InputError, LearnedReward, Metrics, NotFinite, Signal, StepBatch, Task, TaskSpec
 
 WIDE = 128  # hidden units from which bfloat16 products save more than their conversions cost
 
@@ -78,12 +78,22 @@ def within(name: str, value: float, low: float, high: float) -> None:
         )
 
 
+def refuse_pictures(spec: TaskSpec, algorithm: str) -> None:
+    """Raises InputError where observations are pictures."""
+    if spec.picture is not None:
+        raise InputError(
+            f'policy.algorithm is "{algorithm}", which reads rows of numbers, and {spec.id} shows pictures: '
+            'choose "ppo".'
+        )
+
+
 class OffPolicy(ABC):
     """The `Policy` protocol for an algorithm that learns from a memory. A subclass is one algorithm's page."""
 
     name: ClassVar[str]
 
     def __init__(self, task: Task, config: OffPolicyConfig, seed: int) -> None:
+        refuse_pictures(task.spec, self.name)
         self.task, self.config = task, config
         self.replay = Replay(task.spec, config.capacity)
         self.learned: dict[str, Learned] = {}

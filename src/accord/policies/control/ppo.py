@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Bool, Float, Int, Real
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -22,7 +22,7 @@ from accord.functional.objectives import clipped_surrogate, squared_error
 from accord.functional.returns import generalised_advantage
 from accord.functional.scaling import Scale, merged, scaled
 from accord.policies.control.distributions import Categorical, Gaussian
-from accord.policies.control.nets import ActorCritic
+from accord.policies.control.nets import ActorCritic, PictureActorCritic
 from accord.policies.shaping import shaped
 from accord.types import InputError, LearnedReward, Metrics, NotFinite, Signal, StepBatch, Task
 
@@ -42,8 +42,10 @@ class PPOConfig:
     hidden: tuple[int, ...] = (64, 64)  # stable-baselines3, rl-zoo
     rollout: int | None = None  # ticks between updates; None: 32, or as many as make 2,048 rows
     minibatch: int | None = None  # rows; None: an eighth of a rollout, 256 to 1,024
-    epochs: int | None = None  # None: 10 (stable-baselines3), fewer where that passes over 900,000 rows, at least 2
-    learning_rate: float | None = None  # falls to a tenth; None: 2e-3 (imitation #771) at 256 rows, as sqrt(rows)
+    epochs: int | None = (
+        None  # None: 10 (stable-baselines3; pictures: 4), fewer where that passes 900,000 rows, at least 2
+    )
+    learning_rate: float | None = None  # falls to a tenth; None: 2e-3 (pictures: 2.5e-4) at 256 rows, as sqrt(rows)
     gamma: float = 0.98  # rl-zoo's CartPole
     lambda_: float = 0.95  # arXiv:1707.06347, table 3
     clip: float = 0.2  # arXiv:1707.06347, table 3
@@ -79,12 +81,16 @@ class Schedule:
     learning_rate: float
 
 
-def resolved(config: PPOConfig, envs: int) -> Schedule:
-    """The configuration's own values, and for each None the choice that its comment names."""
+def resolved(config: PPOConfig, envs: int, pictures: bool = False) -> Schedule:
+    """The configuration's own values, and for each None the choice that its comment names.
+
+    Pictures: rl-zoo's Atari settings, on the way of arXiv:1707.06347, table 5.
+    """
     rollout = config.rollout or max(32, 2048 // envs)
     minibatch = config.minibatch or min(1024, max(256, rollout * envs // 8))
-    epochs = config.epochs or min(10, max(2, ROW_PASSES // config.steps))
-    return Schedule(rollout, minibatch, epochs, config.learning_rate or 2e-3 * (minibatch / 256) ** 0.5)
+    most, rate = (4, 2.5e-4) if pictures else (10, 2e-3)
+    epochs = config.epochs or min(most, max(2, ROW_PASSES // config.steps))
+    return Schedule(rollout, minibatch, epochs, config.learning_rate or rate * (minibatch / 256) ** 0.5)
 
 
 def _within(name: str, value: float | None, low: float, high: float) -> None:
@@ -96,10 +102,10 @@ def _within(name: str, value: float | None, low: float, high: float) -> None:
 class Rollout:
     """What one stretch of acting left behind; `real` marks the rows that may be learned from."""
 
-    observation: Float[Tensor, "time env observation"]
+    observation: Real[Tensor, "time env observation"]  # float32; uint8 where it is a picture
     action: Tensor  # [time, env] of choices, or [time, env, action] of numbers
     log_prob: Float[Tensor, "time env"]
-    final: Float[Tensor, "time env observation"]
+    final: Real[Tensor, "time env observation"]
     terminated: Bool[Tensor, "time env"]
     truncated: Bool[Tensor, "time env"]
     real: Bool[Tensor, "time env"]
@@ -112,20 +118,25 @@ class PPO:
     def __init__(self, task: Task, config: PPOConfig, seed: int) -> None:
         self.task, self.config = task, config
         spec = task.spec
-        self.schedule = resolved(config, spec.envs)
-        generator = torch.Generator().manual_seed(seed)
-        self.net = ActorCritic(spec.observation_size, spec.action.size, config.hidden, config.log_sd, generator)
+        self.pictures = spec.picture is not None
+        self.schedule = resolved(config, spec.envs, self.pictures)
+        generator, size, log_sd = torch.Generator().manual_seed(seed), spec.action.size, config.log_sd
+        self.net: ActorCritic | PictureActorCritic
+        if spec.picture is None:
+            self.net = ActorCritic(spec.observation_size, size, config.hidden, log_sd, generator)
+        else:
+            self.net = PictureActorCritic(spec.picture, size, log_sd, generator)
         self.law = Categorical(spec.action.size) if spec.action.discrete else Gaussian(spec.action)
         self.optimiser = torch.optim.Adam(self.net.parameters(), lr=self.schedule.learning_rate, eps=1e-5, fused=True)
-        self.scale = Scale.unit(spec.observation_size)
+        self.scale = Scale.unit(0 if self.pictures else spec.observation_size)
         self.returns = Scale.unit(1)
         self.version = self.steps = 0
         self.reward_version: int | None = None
 
     @torch.no_grad()
-    def act(self, observation: Float32[np.ndarray, "env observation"], seed: int | None = None) -> np.ndarray:
+    def act(self, observation: Real[np.ndarray, "env observation"], seed: int | None = None) -> np.ndarray:
         """The most likely action; a draw from the policy where a seed is given."""
-        out = self.net.actor(scaled(self.scale, torch.from_numpy(observation)))
+        out = self.net.actor(self._scaled(torch.from_numpy(observation)))
         if seed is None:
             return self.law.to_env(self.law.mode(out))
         noise = self.law.noise((len(observation),), torch.Generator().manual_seed(seed))
@@ -150,17 +161,17 @@ class PPO:
 
     @torch.no_grad()
     def _act_for_a_while(
-        self, observation: Float32[np.ndarray, "env observation"], left: int, generator: torch.Generator
-    ) -> tuple[Rollout, Float32[np.ndarray, "env observation"]]:
+        self, observation: Real[np.ndarray, "env observation"], left: int, generator: torch.Generator
+    ) -> tuple[Rollout, Real[np.ndarray, "env observation"]]:
         envs = self.task.spec.envs
         ticks = min(self.schedule.rollout, -(-max(left, LEAST_ROWS) // envs))
-        if self.scale.count == 0:
+        if self.scale.count == 0 and not self.pictures:
             self.scale = merged(self.scale, torch.from_numpy(observation))
         noise = self.law.noise((ticks, envs), generator)
         columns: list[list[Tensor]] = [[] for _ in range(8)]
         for t in range(ticks):
             seen = torch.from_numpy(observation)
-            out = self.net.actor(scaled(self.scale, seen))
+            out = self.net.actor(self._scaled(seen))
             action = self.law.sample(out, self.net.log_sd, noise[t])
             step = self.task.step(self.law.to_env(action))
             observation = step.observation
@@ -180,7 +191,7 @@ class PPO:
         entropy_coefficient = config.entropy * (1 - progress)
         advantage, target = self._advantages(rollout, _score(rollout, signal, self.law))
         rows = rollout.real.reshape(-1).nonzero()[:, 0]
-        observation = scaled(self.scale, rollout.observation.flatten(0, 1)[rows])
+        observation = self._scaled(rollout.observation.flatten(0, 1)[rows])
         action, log_prob = rollout.action.flatten(0, 1)[rows], rollout.log_prob.flatten()[rows]
         advantage, target = advantage.flatten()[rows], target.flatten()[rows]
         advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
@@ -205,7 +216,8 @@ class PPO:
             kl = (log_ratio.detach().expm1() - log_ratio.detach()).mean()  # k3 of functional/kl.py, on the last batch
             if kl > config.target_kl:
                 break
-        self.scale = merged(self.scale, self._inside(rollout.observation.flatten(0, 1)[rows]))
+        if not self.pictures:
+            self.scale = merged(self.scale, self._inside(rollout.observation.flatten(0, 1)[rows]))
         extra = {"kl": kl.item(), "surrogate": surrogate.item(), "value_loss": value_loss.item()}
         if not all(np.isfinite(list(extra.values()))):
             raise NotFinite(f"PPO's loss became {extra} after {self.steps} steps: lower policy.learning_rate.")
@@ -220,11 +232,11 @@ class PPO:
         ended = rollout.terminated | rollout.truncated
         mean, sd = self.returns.mean, self.returns.variance.sqrt()
         seen = torch.cat([rollout.observation.flatten(0, 1), rollout.final[-1]])
-        value = (self.net.critic(scaled(self.scale, seen)) * sd + mean).view(time + 1, envs)
+        value = (self.net.critic(self._scaled(seen)) * sd + mean).view(time + 1, envs)
         value_tp1 = value[1:].clone()
         cut = rollout.truncated.nonzero(as_tuple=True)
         if len(cut[0]):
-            value_tp1[cut] = self.net.critic(scaled(self.scale, rollout.final[cut])) * sd + mean
+            value_tp1[cut] = self.net.critic(self._scaled(rollout.final[cut])) * sd + mean
         discount = self.config.gamma * (~rollout.terminated)
         advantage = generalised_advantage(reward, value[:-1], value_tp1, discount, ended, self.config.lambda_)
         target = advantage + value[:-1]
@@ -237,10 +249,14 @@ class PPO:
         new = merged(old, target[:, None], memory=10.0 * len(target))
         new = replace(new, variance=new.variance.clamp(min=1e-6))
         ratio = (old.variance / new.variance).sqrt()
-        weight, bias = self.net.weights[-1].data[1], self.net.biases[-1].data[1]
+        weight, bias = self.net.value_layer()
         weight *= ratio
         bias.copy_((bias * old.variance.sqrt() + old.mean - new.mean) / new.variance.sqrt())
         self.returns = new
+
+    def _scaled(self, rows: Real[Tensor, "row observation"]) -> Real[Tensor, "row observation"]:
+        """By what was seen so far; pictures stay bytes, which their net divides by 255."""
+        return rows if self.pictures else scaled(self.scale, rows)
 
     def _inside(self, rows: Float[Tensor, "row observation"]) -> Float[Tensor, "some observation"]:
         """Rows within the declared range: a pole that fell and spins says nothing of the scale of one that stands.

@@ -25,6 +25,7 @@ from stable_baselines3.common.utils import set_random_seed
 from torch import Tensor
 
 from accord.policies.control import sb3_kept
+from accord.policies.control.offpolicy import refuse_pictures
 from accord.policies.control.sb3 import SB3Config, learner
 from accord.policies.control.sb3_env import Rewarded
 from accord.policies.shaping import shaped
@@ -39,6 +40,7 @@ class SB3:
     """The `Policy` protocol for control, by another library's algorithm."""
 
     def __init__(self, task: Task, config: SB3Config, seed: int) -> None:
+        refuse_pictures(task.spec, config.algorithm)
         self.task, self.config = task, config
         self.env = Rewarded(task)
         with alone(seed):
