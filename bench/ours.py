@@ -127,7 +127,10 @@ def loop(env_id: str, steps: int, labels: int, flaw: str, wrong: float, many: bo
     from accord import build, config, records  # before the clock, and not needed by `ppo`
 
     given = {"seed": seed, "feedback.labels": labels, "feedback.teacher.flaw": flaw, "policy.steps": steps}
-    overrides = {key: str(value) for key, value in given.items()} | {"report.baselines": "false"}
+    overrides = {key: str(value) for key, value in given.items()} | {
+        "report.baselines": "false",
+        "report.clip": "false",
+    }
     if wrong:
         overrides["feedback.teacher.mistake"] = str(wrong)
     if many:

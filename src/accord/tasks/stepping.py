@@ -73,7 +73,7 @@ class Loop:
         self._envs = envs
         self._discrete = action.discrete
         space = envs[0].observation_space
-        self._space = None if isinstance(space, spaces.Box) else space
+        self._space = None if is_row(space) else space
         self._size = spaces.flatdim(space)
         self._rng = np.random.default_rng(0)
 
@@ -104,6 +104,11 @@ class Loop:
         if self._space is not None:
             observation = spaces.flatten(self._space, observation)
         return np.asarray(observation, np.float32)
+
+
+def is_row(space: spaces.Space) -> bool:
+    """Whether observations are rows of numbers as they come."""
+    return isinstance(space, spaces.Box) and len(space.shape) == 1
 
 
 class Declared:
