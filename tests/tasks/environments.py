@@ -108,6 +108,16 @@ class Wild(Identity):
         return self.seen
 
 
+class Rows(Identity):
+    """Its observations are a table of two rows, from -1 in the first place to 1 in the last."""
+
+    observation_space = spaces.Box(-1.0, 1.0, (2, 3), np.float32)
+
+    def _draw(self) -> np.ndarray:
+        super()._draw()
+        return np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)
+
+
 class Strange(Identity):
     """Spaces that are not understood."""
 
@@ -115,6 +125,8 @@ class Strange(Identity):
         "multidiscrete": (ROW, spaces.MultiDiscrete([2, 3])),
         "shifted": (ROW, spaces.Discrete(2, start=1)),
         "table": (ROW, spaces.Box(0.0, 1.0, (2, 2))),
+        "grey": (spaces.Box(0, 255, (8, 8), np.uint8), spaces.Discrete(2)),
+        "volume": (spaces.Box(0.0, 1.0, (2, 3, 4), np.float32), spaces.Discrete(2)),
         "image": (spaces.Box(0, 255, (8, 8, 3), np.uint8), spaces.Discrete(2)),
         "discrete": (spaces.Dict({"a": spaces.Discrete(3)}), spaces.Discrete(2)),
     }
@@ -135,6 +147,7 @@ LEAVE = register("Leave", Leave, 10)
 IDENTITY = register("Identity", Identity, 10)
 FOLLOW = register("Follow", Follow, 10)
 WILD = register("Wild", Wild)
+ROWS = register("Rows", Rows)
 ENDLESS = register("Endless", Identity, None)
 LOOPED = register("LoopedCartPole", FixedCartPole, 500)  # without its vectorised form
 BROKEN = {where: register(f"Broken{where}", Broken, where=where) for where in ("observation", "reward")}

@@ -29,6 +29,8 @@ QUALITIES = (75, 50, 30)
 QUICKEST, SLOWEST = 20, 200  # milliseconds a frame is shown; browsers slow down what is quicker
 FPS = 30  # where the environment does not say
 
+FOLLOWED = ("Ant-", "HalfCheetah-", "Swimmer-")  # Gymnasium looks at where they began: they would leave the picture
+
 Render = Callable[[], object]
 
 
@@ -76,7 +78,7 @@ def write(task: ControlTask, act: Act, seed: int, path: Path) -> records.Clip | 
         env = _open(task)
         try:
             observation, _ = env.reset(seed=seed)
-            fps = float(env.metadata.get("render_fps") or FPS)  # some know it only now
+            fps = _fps(env, task.spec.id)
             reel = Reel(env.render, fps, task.spec.horizon)
             steps, paid = _play(env, observation, task, act, reel)
         finally:
@@ -115,10 +117,17 @@ def _open(task: ControlTask) -> gymnasium.Env:
     plain.close()
     if "rgb_array" not in modes:
         raise Unseen("mode")
+    camera = {"camera_name": "track"} if task.config.id.startswith(FOLLOWED) else {}
     try:
-        return make(task.config, render_mode="rgb_array")
+        return make(task.config, render_mode="rgb_array", **camera)
     except Exception as error:
         raise _failed(error) from error
+
+
+def _fps(env: gymnasium.Env, id: str) -> float:
+    """Steps a second of the environment's own time; some environments know it only after a reset."""
+    said = float(env.metadata.get("render_fps") or FPS)
+    return 1000 / said if id.startswith("dm_control/") else said  # shimmy says how many milliseconds a step takes
 
 
 def _play(env: gymnasium.Env, observation: object, task: ControlTask, act: Act, reel: Reel) -> tuple[int, float]:

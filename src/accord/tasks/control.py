@@ -182,10 +182,9 @@ def _open(config: ControlConfig) -> tuple[Stepper, TaskSpec]:
     return declared, TaskSpec(config.id, size, action, horizon, terminates, envs, declared.low, declared.high)
 
 
-def make(config: ControlConfig, cut: int | None = None, render_mode: str | None = None) -> gymnasium.Env:
-    """One copy, its episodes cut after `cut` steps, else after the horizon."""
+def make(config: ControlConfig, cut: int | None = None, **drawn: str) -> gymnasium.Env:
+    """One copy, its episodes cut after `cut` steps, else after the horizon; `drawn` says how it is to be rendered."""
     steps = cut or config.horizon
-    drawn = {} if render_mode is None else {"render_mode": render_mode}  # not every environment has the argument
     try:
         return gymnasium.make(config.id, max_episode_steps=steps, disable_env_checker=True, **drawn)
     except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
