@@ -10,6 +10,7 @@ import io
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -117,7 +118,7 @@ def _open(task: ControlTask) -> gymnasium.Env:
     plain.close()
     if "rgb_array" not in modes:
         raise Unseen("mode")
-    camera = {"camera_name": "track"} if task.config.id.startswith(FOLLOWED) else {}
+    camera: dict[str, Any] = {"camera_name": "track"} if task.config.id.startswith(FOLLOWED) else {}
     try:
         return make(task.config, render_mode="rgb_array", **camera)
     except Exception as error:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import gymnasium
 import numpy as np
@@ -183,7 +182,7 @@ def _open(config: ControlConfig) -> tuple[Stepper, TaskSpec]:
     return declared, TaskSpec(config.id, size, action, horizon, terminates, envs, declared.low, declared.high)
 
 
-def make(config: ControlConfig, cut: int | None = None, **drawn: Any) -> gymnasium.Env:
+def make(config: ControlConfig, cut: int | None = None, **drawn: str) -> gymnasium.Env:
     """One copy, its episodes cut after `cut` steps, else after the horizon; `drawn` says how it is to be rendered."""
     steps = cut or config.horizon
     try:
