@@ -142,7 +142,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "clip_steps": ("Steps", "步数"),
     "clip_return": ("True return", "真实回报"),
     "clip_beside": ("{paid} (mean of {episodes} episodes: {mean})", "{paid}（{episodes} 个回合的平均值：{mean}）"),
-    "clip_seed": ("Seed of the episode", "回合种子"),
+    "clip_seed": ("Its seed", "回合种子"),
     "clip_seen": ("Shown", "显示"),
     "clip_each": ("every step", "每一步"),
     "clip_one_in": ("one step in {stride}", "每 {stride} 步一帧"),
