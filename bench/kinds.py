@@ -133,6 +133,7 @@ def demonstration_returns(task: str, path: str, quick: bool, seed: int) -> tuple
     from accord.tasks.control import ControlTask
 
     given = {"task.id": task, "feedback.demonstrations": path, "seed": str(seed), "report.baselines": "false"}
+    given["report.clip"] = "false"
     given |= TASKS[task][1]
     with tempfile.TemporaryDirectory() as folder:
         example = harness.ROOT / "examples" / "demonstrations.toml"

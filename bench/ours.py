@@ -147,6 +147,7 @@ def loop(given: argparse.Namespace) -> None:
         "feedback.teacher.flaw": given.flaw,
         "policy.steps": steps,
         "report.baselines": "false",
+        "report.clip": "false",
     }
     overrides = {key: str(value) for key, value in asked.items()}
     if given.wrong:

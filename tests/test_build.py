@@ -27,7 +27,7 @@ def tree(**changes: Tree) -> Tree:
         "feedback": {"labels": LABELS, "rounds": ROUNDS, "segment": 10},
         "reward": {"members": 2, "epochs": 3, "width": 8},
         "policy": {"steps": STEPS, "hidden": [8], "epochs": 2},
-        "report": {"episodes": 6, "baselines": True},
+        "report": {"episodes": 6, "baselines": True, "clip": False},
     }
     return {name: {**section, **changes.get(name, {})} for name, section in small.items()}
 
@@ -35,7 +35,7 @@ def tree(**changes: Tree) -> Tree:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, records.Result]:
     folder = tmp_path_factory.mktemp("build") / "run"
-    return folder, build.run(config.from_tree(tree()), folder)
+    return folder, build.run(config.from_tree(tree(report={"clip": True})), folder)
 
 
 def test_contract_the_result_is_what_is_on_disk_and_tells_every_figure(finished):
@@ -101,6 +101,15 @@ def test_contract_the_policy_in_the_folder_is_the_one_that_was_measured(finished
     assert policy.version == ROUNDS
 
 
+def test_contract_the_clip_is_an_episode_of_the_last_policy_and_read_back_with_the_result(finished):
+    folder, result = finished
+    assert isinstance(result.clip, records.Clip), result.clip
+    assert records.read_result(folder).clip == result.clip
+    assert (result.clip.steps, result.clip.width) == (60, 320) and 0 <= result.clip.true_return <= 60
+    assert (folder / records.CLIP).stat().st_size < 1_500_000
+    assert "data:image/webp" in (folder / records.REPORT).read_text()
+
+
 def test_contract_rounds_learn_from_one_reward_each_and_tell_it(finished):
     folder, _ = finished
     lines = records.read_records(folder)
@@ -115,6 +124,7 @@ def test_invariance_baselines_stand_beside_and_the_seed_alone_decides(finished, 
     without = tree(report={"baselines": False})
     result = build.run(config.from_tree(without), tmp_path / "run")
     assert (result.random_return, result.constant_reward_return, result.true_reward_return) == (None, None, None)
+    assert result.clip == records.NoClip("off") and not (tmp_path / "run" / records.CLIP).exists()
     saved = json.loads((tmp_path / "run" / records.RESULT).read_text())
     assert saved["random_return"] is None and saved["baselines"] == {}
     for name in ("true_return", "reward", "env_steps_by", "labels"):

@@ -19,7 +19,7 @@ TREE = {
     "feedback": {"labels": 9, "rounds": 2, "segment": 10, "teacher": {"flaw": "noisy"}},
     "reward": {"members": 2, "epochs": 3, "width": 8},
     "policy": {"steps": 2000, "hidden": [8], "epochs": 2},
-    "report": {"episodes": 4, "baselines": False},
+    "report": {"episodes": 4, "baselines": False, "clip": False},
 }
 TIMES = ("time", "seconds")
 

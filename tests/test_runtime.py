@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 import torch
@@ -59,3 +60,29 @@ def test_contract_threads_are_set_and_nonsense_refused():
 def test_golden_a_device_by_name():
     assert runtime.device("cpu") == torch.device("cpu")
     assert runtime.device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize(
+    ("wished", "installed", "found"),
+    [
+        ({}, ("EGL", "OSMesa"), "egl"),
+        ({}, ("OSMesa",), "osmesa"),
+        ({"MUJOCO_GL": ""}, (), "disable"),
+        ({"MUJOCO_GL": "glfw"}, ("EGL",), "glfw"),  # the user's own choice stays
+        ({"DISPLAY": ":0"}, ("EGL",), None),  # a screen is there
+        ({"WAYLAND_DISPLAY": "wayland-0"}, ("EGL",), None),
+    ],
+)
+def test_golden_without_a_screen_mujoco_draws_through_what_is_installed(
+    monkeypatch: pytest.MonkeyPatch, wished: dict[str, str], installed: tuple[str, ...], found: str | None
+):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL", "SDL_VIDEODRIVER"):
+        monkeypatch.setenv(name, "")  # so that what is set below is undone
+        monkeypatch.delenv(name)
+    for name, value in wished.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(runtime.sys, "platform", "linux")
+    monkeypatch.setattr(runtime.ctypes.util, "find_library", lambda name: name if name in installed else None)
+    runtime.draw_without_screen()
+    assert os.environ.get("MUJOCO_GL") == found
+    assert ("SDL_VIDEODRIVER" in os.environ) == (found is not None)

@@ -30,7 +30,7 @@ from accord.rewards.judge import Forecasts, forecast
 from accord.rewards.nets import module_class
 from accord.rewards.settings import check_kind
 from accord.sinks import open_sinks
-from accord.tasks import demonstrations
+from accord.tasks import clip, demonstrations
 from accord.tasks.collect import collect, evaluate, explore, random_actions
 from accord.tasks.control import ControlConfig, ControlTask
 from accord.tasks.pictures import Picture, coarse
@@ -239,7 +239,16 @@ class Made:
         baselines = self._baselines(test) if settings.report.baselines else {}
         self.checkpoints.finish(self.out / records.REWARD, self.out / records.POLICY)
         chosen = records.Chosen(asdict(settings.reward), asdict(settings.policy))
-        return measure.result(self.task.spec.id, settings.seed, state, steps, seconds, returns, baselines, chosen)
+        found = measure.result(self.task.spec.id, settings.seed, state, steps, seconds, returns, baselines, chosen)
+        return replace(found, clip=self._clip())
+
+    def _clip(self) -> records.Clip | records.NoClip:
+        """One episode of the final policy to look at; not the best, but the one that the seed gives."""
+        if not self.settings.report.clip:
+            return records.NoClip("off")
+        return clip.write(
+            self.task, self.policy.act, runtime.derive(self.settings.seed, "clip"), self.out / records.CLIP
+        )
 
     def _baselines(self, test: int) -> dict[str, np.ndarray]:
         """Returns of a random policy, and of the same algorithm on a constant and on the true reward."""

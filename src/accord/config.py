@@ -91,6 +91,7 @@ class ReportConfig:
 
     episodes: int = 100  # of the final policy, by the truth
     baselines: bool = True  # a random policy and one trained on a constant reward beside every result
+    clip: bool = True  # one episode of the final policy as a moving picture, where it can be rendered
     lang: Literal["en", "zh"] = "en"  # the page opens in; it holds both
     sinks: tuple[SinkName, ...] = ()  # fed from the records as they are written
 

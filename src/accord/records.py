@@ -4,6 +4,7 @@
     metrics.jsonl   one line a stage                                   appended, each line made durable
     checkpoints/    what the loop goes on from                         each a folder, renamed into place
     policy/  reward/                                                   the same
+    clip.webp       one episode of the last policy, to look at         whole, where it can be rendered
     result.json     the figures                                        written last, whole: a run with one is finished
     report.html     the page, made from the records
 
@@ -20,7 +21,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -29,7 +30,7 @@ from accord.durable import append_line, decode, drop_torn_line, encode, is_lefto
 from accord.types import Answer, InputError, Sink
 
 MANIFEST, METRICS, RESULT, REPORT = "manifest.json", "metrics.jsonl", "result.json", "report.html"
-CHECKPOINTS, POLICY, REWARD, STORE = "checkpoints", "policy", "reward", "store.db"
+CHECKPOINTS, POLICY, REWARD, STORE, CLIP = "checkpoints", "policy", "reward", "store.db", "clip.webp"
 FORMAT = 1  # of the folder; rises when a reader of the old form would misread the new one
 
 Record = dict[str, Any]  # "stage", "round", "time" (seconds since 1970) and the stage's own numbers
@@ -73,6 +74,31 @@ class Chosen:
 
 
 @dataclass(frozen=True)
+class Clip:
+    """The episode that `clip.webp` shows: every `stride`-th step of it, up to step `shown`."""
+
+    seed: int
+    steps: int
+    true_return: float
+    shown: int
+    stride: int
+    frames: int
+    width: int
+    height: int
+
+
+Why = Literal["off", "mode", "failed"]  # report.clip is false; the environment has no picture; rendering failed here
+
+
+@dataclass(frozen=True)
+class NoClip:
+    """Why a run has no clip, and what the renderer said."""
+
+    why: Why
+    detail: str = ""
+
+
+@dataclass(frozen=True)
 class Result:
     """`result.json`. None is "not measured"."""
 
@@ -89,6 +115,7 @@ class Result:
     true_reward_return: float | None = None  # the same algorithm and steps on the environment's own reward
     baselines: Mapping[str, Return] = field(default_factory=dict)  # the three of them with their intervals
     env_steps_by: Mapping[str, int] = field(default_factory=dict)  # collect, improve, judge; their sum is `env_steps`
+    clip: Clip | NoClip | None = None
 
 
 class Run:

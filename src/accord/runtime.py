@@ -6,6 +6,7 @@ The only place that sets global state. Everything else takes its randomness and 
 from __future__ import annotations
 
 import ctypes
+import ctypes.util
 import gc
 import hashlib
 import json
@@ -21,7 +22,8 @@ from pathlib import Path
 import torch
 
 # What a run's figures depend on; a package that is not installed is left out of the manifest.
-PACKAGES = ("accord", "torch", "numpy", "gymnasium", "sqlalchemy", "pydantic", "scipy", "safetensors", "mujoco")
+PACKAGES = ("accord", "torch", "numpy", "gymnasium", "sqlalchemy", "pydantic", "scipy", "safetensors")
+PACKAGES += ("mujoco", "dm-control", "shimmy", "highway-env")
 
 
 def derive(seed: int, *names: str | int) -> int:
@@ -51,6 +53,20 @@ def set_up(threads: int = 1) -> None:
     _keep_memory()
     gc.collect()
     gc.freeze()  # what was imported is not searched again: a full collection over it costs 0.2 s
+
+
+def draw_without_screen() -> None:
+    """Where Linux has no screen, lets MuJoCo and pygame draw without one, unless the user has said how they are to.
+
+    Left to itself MuJoCo tries for a window, and the second such try has been seen to end the process; pygame asks for
+    one too, and complains.
+    """
+    if sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        return
+    os.environ.setdefault("SDL_VIDEODRIVER", "offscreen,dummy")
+    if not os.environ.get("MUJOCO_GL"):
+        found = (name for name, library in (("egl", "EGL"), ("osmesa", "OSMesa")) if ctypes.util.find_library(library))
+        os.environ["MUJOCO_GL"] = next(found, "disable")
 
 
 @cache

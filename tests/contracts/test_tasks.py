@@ -12,7 +12,7 @@ from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 from accord.tasks.collect import random_actions
 from accord.tasks.control import ControlConfig, ControlTask
 from accord.types import InputError, NotFinite, Task, Transition
-from tests.tasks.environments import BROKEN, ENDLESS, FOLLOW, FRAMES, LADDER, LOOPED, SQUARE, STRANGE, WILD
+from tests.tasks.environments import BROKEN, ENDLESS, FOLLOW, FRAMES, LADDER, LOOPED, ROWS, SQUARE, STRANGE, WILD
 
 HORIZON, TICKS = 7, 40
 # Vectorised, reset in the next call; vectorised, reset in the same call; looped; looped with nested observations or
@@ -156,6 +156,13 @@ def test_golden_nested_observations_become_rows():
     assert task.step(np.array([1, 2])).observation.tolist() == [[1.0, 1.0, 0.5], [1.0, 2.0, 0.5]]
 
 
+def test_golden_a_table_of_floats_becomes_one_row_its_own_rows_one_after_another():
+    task = make(ROWS, envs=2)
+    row = np.linspace(-1, 1, 6, dtype=np.float32).tolist()
+    assert (task.spec.observation_size, task.spec.low.shape) == (6, (6,))
+    assert task.reset(0).tolist() == task.step(np.zeros(2, int)).observation.tolist() == [row, row]
+
+
 def test_golden_observations_are_clipped_to_the_declared_range():
     task = make(WILD, envs=1)
     assert task.reset(0).tolist() == [[1.0, -1.0]]
@@ -190,6 +197,7 @@ def test_contract_a_number_that_is_none_is_told_with_its_place(where: str):
         (STRANGE["image"], "(8, 8, 3)"),
         (STRANGE["film"], "(4, 8, 8, 3)"),
         (STRANGE["labelled"], "(8, 8)"),
+        (STRANGE["volume"], "(2, 3, 4)"),
         (STRANGE["discrete"], "Discrete(3)"),
         (ENDLESS, "task.horizon"),
     ],

@@ -1,5 +1,7 @@
 """Golden: the sentence, the verdicts and small tables. Contract: the page is whole, closed and shows text as text."""
 
+import base64
+import io
 import json
 import math
 import re
@@ -11,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from PIL import Image
 
 from accord.reports.figures import _freer_end, figures, wilson
 from accord.reports.read import Estimate, Run, estimate
@@ -442,6 +445,79 @@ def test_contract_language_comes_from_the_argument_then_the_configuration(tmp_pa
     assert '<html lang="en" data-lang="en">' in write(folder, "en").read_text()
 
 
+# ------------------------------------------------------------------------------------------- the clip
+
+CLIP = {
+    "seed": 7, "steps": 500, "true_return": 493.0, "shown": 500, "stride": 4, "frames": 3, "width": 32, "height": 20,
+}  # fmt: skip
+
+
+def make_filmed(folder: Path, clip: dict | None = None) -> Path:
+    """A run with three frames of one colour each."""
+    colours = ("red", "lime", "blue")
+    first, *rest = (Image.new("RGB", (32, 20), colour) for colour in colours)
+    make_folder(folder, result_record() | {"clip": CLIP if clip is None else clip})
+    first.save(folder / "clip.webp", save_all=True, append_images=rest, duration=80, loop=0)
+    return folder
+
+
+def test_golden_the_clip_stands_in_the_page_with_its_size_and_what_it_is(tmp_path):
+    folder = make_filmed(tmp_path / "run")
+    text = write(folder).read_text()
+    page = Page(text)
+    image = next(attributes for tag, attributes in page.elements if tag == "img")
+    still = next(attributes for tag, attributes in page.elements if tag == "source")
+    assert decoded(image["src"]) == (folder / "clip.webp").read_bytes()
+    assert (image["width"], image["height"]) == ("32", "20")
+    assert still["media"] == "(prefers-reduced-motion: reduce)"
+    with Image.open(io.BytesIO(decoded(still["srcset"]))) as first:
+        red, green, blue = first.convert("RGB").getpixel((16, 10))
+    assert red > 200 and max(green, blue) < 60
+    assert (
+        image["alt"]
+        == image["data-alt-en"]
+        == ("Moving picture of the learned policy on CartPole-fixed: one episode of 500 steps, true return 493.")
+    )
+    assert "500 步，真实回报 493" in image["data-alt-zh"]
+    for words in ("not the best one", "the final one, after 10 rounds", "493 (mean of 100 episodes: 487)",
+                  "one step in 4", "并非挑选的最佳回合"):  # fmt: skip
+        assert words in text
+    assert write(folder).read_text() == text
+
+
+def decoded(uri: str) -> bytes:
+    head, _, body = uri.partition(",")
+    assert head == "data:image/webp;base64"
+    return base64.b64decode(body)
+
+
+def test_golden_an_episode_that_is_not_shown_to_its_end_says_so(tmp_path):
+    text = write(make_filmed(tmp_path, CLIP | {"shown": 149, "stride": 1})).read_text()
+    assert "up to step 149, every step" in text
+
+
+@pytest.mark.parametrize(
+    ("clip", "words"),
+    [
+        ({"why": "off", "detail": ""}, "report.clip is false"),
+        ({"why": "mode", "detail": ""}, "the environment cannot be rendered as pictures"),
+        ({"why": "failed", "detail": EVIL}, "this machine could not render it (&lt;/script&gt;"),
+        (CLIP, "clip.webp is not in the run&#39;s folder, or cannot be read"),
+    ],
+)
+def test_contract_without_a_clip_one_sentence_says_why(tmp_path, clip, words):
+    folder = make_folder(tmp_path, result_record() | {"clip": clip})
+    for _ in ("no file", "a torn one"):
+        text = write(folder).read_text()
+        assert words in text and "<img" not in text and EVIL not in text
+        if clip is CLIP:
+            (folder / "clip.webp").write_bytes(b"RIFF")
+
+
+def test_contract_a_record_without_the_key_says_nothing_of_clips(run):
+    assert "clip of the policy" not in write(run.folder).read_text()
+
+
 # ------------------------------------------------------------------------------------------- contract: a browser
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -478,6 +554,28 @@ def test_contract_page_in_a_browser_on_phone_and_desk(run, browser):
         assert page.locator(".plot .main-svg").count() >= 8
         assert page.evaluate(OVERLAPS) == []
         assert (troubles, [url for url in requests if not url.startswith("file:")]) == ([], [])
+        page.close()
+
+
+def test_contract_the_clip_rests_where_no_motion_is_wished_and_can_be_stopped(tmp_path, browser):
+    path = write(make_filmed(tmp_path / "run"))
+    for wish in ("no-preference", "reduce"):
+        page = browser.new_page(viewport={"width": 375, "height": 800}, reduced_motion=wish)
+        troubles = []
+        page.on("console", lambda message, seen=troubles: seen.append(message.text))
+        page.goto(path.as_uri())
+        page.wait_for_selector("html[data-ready=true]")
+        source = "document.querySelector('.clip img').currentSrc"
+        moving = page.evaluate("document.querySelector('.clip img').src")
+        assert (page.evaluate(source) == moving) == (wish == "no-preference")
+        page.click("#motion")
+        page.wait_for_timeout(100)
+        assert (page.evaluate(source) == moving) == (wish == "reduce")
+        page.click("[data-set-lang=zh]")
+        assert page.evaluate("document.querySelector('.clip img').alt").startswith("学到的策略")
+        assert page.locator("#motion").inner_text() == ("播放" if wish == "no-preference" else "停止")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375
+        assert troubles == []
         page.close()
 
 

@@ -146,6 +146,16 @@ class Frames(Square):
         return self.frames
 
 
+class Rows(Identity):
+    """Its observations are a table of two rows, from -1 in the first place to 1 in the last."""
+
+    observation_space = spaces.Box(-1.0, 1.0, (2, 3), np.float32)
+
+    def _draw(self) -> np.ndarray:
+        super()._draw()
+        return np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3)
+
+
 class Strange(Identity):
     """Spaces that are not understood."""
 
@@ -156,6 +166,7 @@ class Strange(Identity):
         "image": (spaces.Box(0, 1, (8, 8, 3), np.float32), spaces.Discrete(2)),
         "film": (spaces.Box(0, 255, (4, 8, 8, 3), np.uint8), spaces.Discrete(2)),
         "labelled": (spaces.Dict({"a": spaces.Box(0, 255, (8, 8), np.uint8), "b": ROW}), spaces.Discrete(2)),
+        "volume": (spaces.Box(0.0, 1.0, (2, 3, 4), np.float32), spaces.Discrete(2)),
         "discrete": (spaces.Dict({"a": spaces.Discrete(3)}), spaces.Discrete(2)),
     }
 
@@ -175,6 +186,7 @@ LEAVE = register("Leave", Leave, 10)
 IDENTITY = register("Identity", Identity, 10)
 FOLLOW = register("Follow", Follow, 10)
 WILD = register("Wild", Wild)
+ROWS = register("Rows", Rows)
 ENDLESS = register("Endless", Identity, None)
 SQUARE = register("Square", Square)
 FRAMES = register("Frames", Frames)

@@ -42,6 +42,7 @@
     root.lang = htmlLang[next];
     all("[data-set-lang]").forEach((b) => b.setAttribute("aria-pressed", String(b.dataset.setLang === next)));
     document.getElementById("theme").setAttribute("aria-label", words[next].theme);
+    all("img[data-alt-en]").forEach((img) => { img.alt = img.getAttribute("data-alt-" + next); });
   }
 
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : dark.matches);
@@ -71,6 +72,21 @@
     draw(plot);
   }
 
+  // The clip rests on its first frame where no motion is wished, or once it is stopped.
+  const still = document.getElementById("still");
+  const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
+  function rest(on) {
+    still.media = on ? "all" : "print";
+    still.closest("figure").toggleAttribute("data-resting", on);
+  }
+
+  if (still) {
+    document.getElementById("motion").hidden = false;
+    rest(calm.matches);
+    calm.addEventListener("change", () => rest(calm.matches));
+  }
+
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
@@ -82,6 +98,8 @@
       setTheme(isDark() ? "light" : "dark");
       kept.set("theme", root.dataset.theme);
       drawAll();
+    } else if (button.id === "motion") {
+      rest(!button.closest("figure").hasAttribute("data-resting"));
     } else if (button.dataset.swap) {
       swap(button);
     } else if (button.dataset.copy) {

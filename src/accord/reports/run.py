@@ -22,7 +22,7 @@ from plotly.offline import get_plotlyjs
 from accord import toml
 from accord.durable import write_bytes
 from accord.records import REPORT
-from accord.reports import view
+from accord.reports import clip, view
 from accord.reports.figures import figures
 from accord.reports.read import Run, at, estimate, mapping_at, number_at
 from accord.reports.verdict import Returns, accuracy_of, judged, result_sentence, terminates, unit_of, verdicts
@@ -86,6 +86,8 @@ def _content(run: Run) -> dict[str, Any]:
         "seed": at(run.manifest, "seed") if at(run.manifest, "seed") is not None else at(result, "seed"),
         "sentence": {each: result_sentence(result, each, unit_of(run)) for each in LANGUAGES},
         "chips": [dict(zip(LANGUAGES, pair, strict=True)) for pair in chips],
+        "clip": clip.shown(run, task_of(run)),
+        "no_clip": clip.absent(run),
         "measured": estimate(result.get("true_return")),
         "returns": Returns.read(result),
         "terminates": terminates(run),

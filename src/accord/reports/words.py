@@ -127,6 +127,41 @@ WORDS: dict[str, tuple[str, str]] = {
     "stat_spearman": ("Rank correlation", "秩相关"),
     "none": ("not measured", "未测量"),
     "absent": ("Not measured in this run.", "本次运行未测量。"),
+    # the clip
+    "s_clip": ("What the policy does", "策略的表现"),
+    "s_clip_lead": (
+        "One episode of the final policy. It is the one that the run's seed gives, not the best one.",
+        "最终策略的一个回合：由本次运行的种子决定，并非挑选的最佳回合。",
+    ),
+    "clip_alt": (
+        "Moving picture of the learned policy on {task}: one episode of {steps} steps, true return {paid}.",
+        "学到的策略在 {task} 上的动态画面：一个回合，{steps} 步，真实回报 {paid}。",
+    ),
+    "clip_policy": ("Policy", "策略"),
+    "clip_final": ("the final one, after {round} rounds", "最终策略，经过 {round} 轮"),
+    "clip_steps": ("Steps", "步数"),
+    "clip_return": ("True return", "真实回报"),
+    "clip_beside": ("{paid} (mean of {episodes} episodes: {mean})", "{paid}（{episodes} 个回合的平均值：{mean}）"),
+    "clip_seed": ("Its seed", "回合种子"),
+    "clip_seen": ("Shown", "显示"),
+    "clip_each": ("every step", "每一步"),
+    "clip_one_in": ("one step in {stride}", "每 {stride} 步一帧"),
+    "clip_first": ("up to step {shown}, {pace}", "至第 {shown} 步，{pace}"),
+    "clip_stop": ("Stop", "停止"),
+    "clip_play": ("Play", "播放"),
+    "no_clip_off": ("There is no clip of the policy: report.clip is false.", "没有策略的短片：report.clip 为 false。"),
+    "no_clip_mode": (
+        "There is no clip of the policy: the environment cannot be rendered as pictures.",
+        "没有策略的短片：该环境无法渲染为图像。",
+    ),
+    "no_clip_failed": (
+        "There is no clip of the policy: this machine could not render it ({detail}).",
+        "没有策略的短片：本机无法渲染（{detail}）。",
+    ),
+    "no_clip_file": (
+        "There is no clip of the policy: clip.webp is not in the run's folder, or cannot be read.",
+        "没有策略的短片：运行文件夹中没有 clip.webp，或无法读取。",
+    ),
     # sections
     "s_return": ("True return", "真实回报"),
     "s_return_lead": (

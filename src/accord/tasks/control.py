@@ -2,8 +2,8 @@
 
 Floor 2. Touches Gymnasium and nothing else of ours but the types. Environments with a vectorised form use it; the
 others run in a plain loop, which costs a third of `gymnasium.vector.SyncVectorEnv` (no copies, no spaces checked).
-Box and Dict or Tuple observations become one flat row of float32, pictures one of bytes; Box and Discrete actions are
-understood.
+Box and Dict or Tuple observations become one flat row of float32, tables too, pictures one of bytes; Box and Discrete
+actions are understood.
 """
 
 from __future__ import annotations
@@ -18,15 +18,26 @@ from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from jaxtyping import Float32, Int, Real
 
-from accord.tasks import atari, cartpole  # noqa: F401  cartpole registers accord/FixedCartPole-v0
+from accord.tasks import (
+    atari,
+    cartpole,  # noqa: F401  registers accord/FixedCartPole-v0
+    extras,
+)
 from accord.tasks.pictures import picture_of
 from accord.tasks.recent import Recent
-from accord.tasks.stepping import Declared, Loop, Stepper, Vectorised
+from accord.tasks.stepping import Declared, Loop, Stepper, Vectorised, is_row
 from accord.types import ActionSpec, InputError, NotFinite, TaskSpec, Transition
 
 ENVS_VECTORISED = 256  # one call steps them all: 256 cost 50 us, 8 cost 35 us
 # Episodes that only ever end at the time limit; any other environment is taken to terminate unless the task says.
-NEVER_TERMINATE = frozenset({"Pendulum-v1", "accord/FixedCartPole-v0", "HalfCheetah-v5", "Reacher-v5", "Swimmer-v5"})
+# These are beginnings of ids: of dm_control's suite, lqr alone ends by itself.
+NEVER_TERMINATE = (
+    *("Pendulum-v1", "accord/FixedCartPole-v0", "HalfCheetah-v5", "Reacher-v5", "Swimmer-v5"),
+    *("dm_control/acrobot-", "dm_control/ball_in_cup-", "dm_control/cartpole-", "dm_control/cheetah-"),
+    *("dm_control/dog-", "dm_control/finger-", "dm_control/fish-", "dm_control/hopper-", "dm_control/humanoid"),
+    *("dm_control/manipulator-", "dm_control/pendulum-", "dm_control/point_mass-", "dm_control/quadruped-"),
+    *("dm_control/reacher-", "dm_control/stacker-", "dm_control/swimmer-", "dm_control/walker-"),
+)
 LEDGER = 1024  # ticks that the sealed ledger starts with
 ENVS_LOOP = 16  # enough to share the policy's call, few enough for long stretches of one episode
 
@@ -150,17 +161,18 @@ def _open(config: ControlConfig) -> tuple[Stepper, TaskSpec]:
     """Makes the copies; every refusal is one sentence."""
     if config.id.startswith(atari.PREFIX):
         atari.register()
+    extras.install(config.id)
     try:
         registered = gymnasium.spec(config.id)
     except gymnasium.error.Error as error:
         raise InputError(_unknown(config.id)) from error
-    one = _make(config)
+    one = make(config)
     action, horizon = _action(one, config.id), _horizon(one, config)
     observation_space = one.observation_space
     one.close()
     _check_observation(observation_space, config.id)
     size, picture = spaces.flatdim(observation_space), picture_of(observation_space)
-    own = registered.vector_entry_point is not None and isinstance(observation_space, spaces.Box) and picture is None
+    own = registered.vector_entry_point is not None and is_row(observation_space)
     vectorised = own and config.vectorised
     envs = config.envs or (ENVS_VECTORISED if vectorised else ENVS_LOOP)
     stepper: Stepper
@@ -168,19 +180,22 @@ def _open(config: ControlConfig) -> tuple[Stepper, TaskSpec]:
         stepper = Vectorised(_make_vector(config, _limits(config, horizon, envs)), action)
     else:
         limits = _limits(config, horizon, envs).tolist()
-        stepper = Loop([_make(config, limit) for limit in limits], action)
-    terminates = config.id not in NEVER_TERMINATE if config.terminates is None else config.terminates
+        stepper = Loop([make(config, limit) for limit in limits], action)
+    known = not config.id.startswith(NEVER_TERMINATE)
+    terminates = known if config.terminates is None else config.terminates
     if picture is not None:
         return stepper, TaskSpec(config.id, size, action, horizon, terminates, envs, picture=picture)
     declared = Declared(stepper, observation_space)
     return declared, TaskSpec(config.id, size, action, horizon, terminates, envs, declared.low, declared.high)
 
 
-def _make(config: ControlConfig, cut: int | None = None) -> gymnasium.Env:
+def make(config: ControlConfig, cut: int | None = None, **drawn: str) -> gymnasium.Env:
+    """One copy, its episodes cut after `cut` steps, else after the horizon; `drawn` says how it is to be rendered."""
+    steps = cut or config.horizon
     if config.id.startswith(atari.PREFIX):
-        return atari.make(config.id, cut or config.horizon)
+        return atari.make(config.id, steps, **drawn)
     try:
-        return gymnasium.make(config.id, max_episode_steps=cut or config.horizon, disable_env_checker=True)
+        return gymnasium.make(config.id, max_episode_steps=steps, disable_env_checker=True, **drawn)
     except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
         raise InputError(f"{config.id} needs a package that is missing ({error}): install it and run again.") from error
 
@@ -209,7 +224,7 @@ def _unknown(id: str) -> str:
 
 def _horizon(env: gymnasium.Env, config: ControlConfig) -> int:
     registered = env.spec.max_episode_steps if env.spec is not None else None
-    horizon = config.horizon or registered
+    horizon = config.horizon or registered or extras.horizon(config.id)
     if horizon is None:
         raise InputError(f"{config.id} has no time limit: set task.horizon to the steps after which an episode is cut.")
     return horizon
@@ -236,8 +251,13 @@ def _check_observation(space: spaces.Space, id: str) -> None:
             leaves.extend(leaf.spaces)
         elif not isinstance(leaf, spaces.Box):
             raise InputError(f"{id} has {leaf} in its observations; Box, and Dict or Tuple of Box, are understood.")
-        elif len(leaf.shape) > 1 and (leaf is not space or picture_of(leaf) is None):
+        elif (leaf is not space or picture_of(leaf) is None) and not _is_table(leaf):
             raise InputError(
-                f"{id} has observations of {leaf.dtype} and shape {leaf.shape}; rows are understood, and one uint8 "
-                "picture alone: flatten them."
+                f"{id} has observations of {leaf.dtype} and shape {leaf.shape}; rows, tables of floats and one uint8 "
+                "picture alone are understood: flatten them."
             )
+
+
+def _is_table(space: spaces.Box) -> bool:
+    """A row, or floats in two axes."""
+    return len(space.shape) < 2 or (len(space.shape) == 2 and space.dtype.kind == "f")

@@ -74,7 +74,7 @@ class Loop:
         self._envs = envs
         self._discrete = action.discrete
         space = envs[0].observation_space
-        self._space = None if isinstance(space, spaces.Box) else space
+        self._space = None if is_row(space) else space
         self._size = spaces.flatdim(space)
         self._pictured = picture_of(space) is not None
         self._dtype = np.uint8 if self._pictured else np.float32
@@ -108,6 +108,11 @@ class Loop:
         if self._space is not None:
             observation = spaces.flatten(self._space, observation)
         return np.asarray(observation, np.float32)
+
+
+def is_row(space: spaces.Space) -> bool:
+    """Whether observations are rows of numbers as they come."""
+    return isinstance(space, spaces.Box) and len(space.shape) == 1
 
 
 class Declared:
