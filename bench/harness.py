@@ -125,10 +125,10 @@ class Worker:
 Sides = Mapping[str, tuple[Worker, Sequence[object]]]  # by name: who, and with which arguments
 
 
-def ours() -> Worker:
-    """Our side: `bench/ours.py` in this interpreter."""
-    number = our_version("bench/ours.py", "bench/peers/protocol.py")
-    return Worker("accord", (sys.executable, "-m", "bench.ours"), number)
+def ours(script: str = "bench/ours.py") -> Worker:
+    """Our side: a script of `bench/` in this interpreter."""
+    number = our_version(script, "bench/peers/protocol.py")
+    return Worker("accord", (sys.executable, "-m", script.removesuffix(".py").replace("/", ".")), number)
 
 
 def peer(name: str, script: str, *beside: str) -> Worker:

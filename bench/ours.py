@@ -3,7 +3,7 @@
     python -m bench.ours ppo ENV STEPS --seed SEED
     python -m bench.ours sac ENV STEPS --seed SEED            (td3 alike)
     python -m bench.ours loop ENV STEPS --labels LABELS --flaw FLAW [--wrong SHARE] [--many] [--example FILE]
-                              [--recipe pebble] --seed SEED
+                              [--recipe pebble] [--set KEY=VALUE] --seed SEED
 
 The clock and the evaluation are the peers' own (`bench/peers/protocol.py`): the clock runs from making the
 environments to holding the trained policy, and the policy is then judged on Gymnasium's plain environments, not on
@@ -154,6 +154,7 @@ def loop(given: argparse.Namespace) -> None:
         overrides["feedback.teacher.mistake"] = str(given.wrong)
     if given.many:
         overrides |= WITH_MANY[env_id]
+    overrides |= dict(each.split("=", 1) for each in given.set)
     if given.recipe == "pebble":
         overrides |= PEBBLE | {"feedback.rounds": str(max(1, steps // PEBBLE_INTERVAL))}
     with quiet_output(), tempfile.TemporaryDirectory() as folder:
@@ -181,6 +182,7 @@ def main() -> None:
     parser.add_argument("--wrong", type=float, default=0.0, help="share of the answers that are turned round")
     parser.add_argument("--many", action="store_true", help="the settings for the steps that imitation takes")
     parser.add_argument("--example", default="", help="settings, where they are not the task's usual ones")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any key of the configuration")
     parser.add_argument("--recipe", choices=("", "pebble"), default="", help="another's recipe in our switches")
     parser.add_argument("--seed", type=int, required=True)
     given = parser.parse_args()

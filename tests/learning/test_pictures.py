@@ -39,7 +39,7 @@ def test_golden_pictures_are_learned_from_more_slowly():
 
 
 @pytest.mark.parametrize(
-    ("id", "kind", "says"), [(SQUARE, "mlp", 'choose "cnn"'), ("CartPole-v1", "cnn", 'choose "mlp"')]
+    ("id", "kind", "says"), [(SQUARE, "mlp", 'choose "cnn"'), ("CartPole-v1", "cnn", 'choose "kernel"')]
 )
 def test_contract_a_run_whose_reward_cannot_read_its_task_is_refused_before_a_step(
     id: str, kind: str, says: str, tmp_path: Path

@@ -34,7 +34,8 @@ def register() -> None:
 def make(id: str, limit: int | None, **drawn: str) -> gymnasium.Env:
     """One copy: frames skipped, shrunk, greyed and stacked; cut after `limit` steps (None: half an hour of play)."""
     # Grey, since its own observation is not read and grey is the cheapest; limits count steps, so they stand outside.
-    plain = {"frameskip": 1, "obs_type": "grayscale", "max_episode_steps": -1, "disable_env_checker": True}
-    bare = gymnasium.make(id, **plain, **drawn)
+    bare = gymnasium.make(
+        id, frameskip=1, obs_type="grayscale", max_episode_steps=-1, disable_env_checker=True, **drawn
+    )
     stacked = FrameStackObservation(AtariPreprocessing(bare, frame_skip=FRAMES), FRAMES)
     return TimeLimit(stacked, limit or LONGEST)
