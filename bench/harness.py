@@ -231,10 +231,10 @@ class Bench:
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         return {**result, "disturbed": shared, "load": [before, os.getloadavg()[0]], "at": at}
 
-    def alternate(self, sides: Sides, seeds: int | None = None) -> dict[str, list[Result]]:
-        """Every side at every seed, or the first so many. Sides take turns; who goes first changes with the seed."""
+    def alternate(self, sides: Sides, seeds: Sequence[int] = ()) -> dict[str, list[Result]]:
+        """Every side at every seed, the usual ones or these. Sides take turns; who goes first changes with the seed."""
         results: dict[str, list[Result]] = {side: [] for side in sides}
-        for turn, seed in enumerate(self.options.seed_list()[:seeds]):
+        for turn, seed in enumerate(seeds or self.options.seed_list()):
             order = list(sides.items())
             for side, (worker, args) in order if turn % 2 == 0 else reversed(order):
                 results[side].append(self.measure(worker, *args, seed=seed))

@@ -2,10 +2,10 @@
 
     python -m bench.labels_to_90 [--seeds N] [--quick] [--fresh] [--dev] [--side ours|peer]
 
-A label is one comparison of two segments of 50 steps by a noisy teacher (Boltzmann at temperature 1). Settings are
-those of the examples: Pendulum-v1 `pendulum_sac.toml`, SAC for 10,000 steps; fixed-horizon CartPole `cartpole.toml`,
-PPO for 300,000; Reacher-v5 `reacher.toml`, SAC for 20,000; HalfCheetah-v5 `halfcheetah.toml`, SAC for 40,000, at
-exactly 200 labels and three seeds. Only the number of labels differs from those files.
+A label is one comparison of two segments of 50 steps by a noisy teacher (Boltzmann at temperature 1), on Reacher-v5 in
+seven levels of strength. Settings are those of the examples: Pendulum-v1 `pendulum_sac.toml`, SAC for 10,000 steps;
+fixed-horizon CartPole `cartpole.toml`, PPO for 300,000; Reacher-v5 `reacher.toml`, SAC for 20,000; HalfCheetah-v5
+`halfcheetah.toml`, SAC for 40,000, at exactly 200 labels and three seeds. Only the number of labels differs from them.
 
 A return is normalised as `(R - random) / (true - random)`, `true` the mean over the seeds of the same algorithm on the
 true reward for the same steps. A task's figure is the fewest labels of its counts at which the interquartile mean over
@@ -43,13 +43,14 @@ class Task:
     random: float  # mean return of 400 random episodes
     counts: tuple[int, ...] = (10, 20, 40)
     seeds: int | None = None  # None: as many as asked for
+    first: int = FIRST_SEED  # another where settings were changed after the usual seeds had been seen
     best: float | None = None  # what the peer's returns are normalised by; None: the peer cannot run it
 
 
 TASKS = (
     Task("pendulum", "Pendulum-v1", "pendulum_sac.toml", "sac", 10_000, -1217.0, best=-150.0),
     Task("fixed_cartpole", "accord/FixedCartPole-v0", "cartpole.toml", "ppo", 300_000, 22.0, best=500.0),
-    Task("reacher", "Reacher-v5", "reacher.toml", "sac", 20_000, -43.0, (50, 100)),
+    Task("reacher", "Reacher-v5", "reacher.toml", "sac", 20_000, -43.0, (50, 100), first=10_800),
     Task("halfcheetah", "HalfCheetah-v5", "halfcheetah.toml", "sac", 40_000, -283.0, (200,), 3),
 )
 
@@ -72,13 +73,19 @@ def steps_of(bench: Bench, task: Task) -> int:
     return min(task.steps, 30_000) // 5 if bench.options.quick else task.steps
 
 
+def seeds_of(bench: Bench, task: Task) -> list[int]:
+    first = bench.options.seed_list()[0]
+    count = min(bench.options.seeds, task.seeds or bench.options.seeds)
+    return [each + (0 if bench.options.dev else task.first - first) for each in range(first, first + count)]
+
+
 def curve(bench: Bench, task: Task) -> dict[int, dict[str, object]]:
     """Normalised return by the number of labels."""
     counts, steps = task.counts[:1] if bench.options.quick else task.counts, steps_of(bench, task)
     sides = {n: loop(task, steps, n) for n in counts}
     results = bench.alternate(
         {**{str(n): side for n, side in sides.items()}, "true": (harness.ours(), (task.algorithm, task.id, steps))},
-        task.seeds,
+        seeds_of(bench, task),
     )
     true = float(np.mean(column(results["true"], "mean")))
     return {n: normalised(column(results[str(n)], "mean"), task.random, true) for n in counts}
@@ -114,7 +121,7 @@ def pebble(bench: Bench, task: Task, labels: int | None) -> dict[str, object]:
         "pebble": loop(task, steps, count, "--recipe", "pebble"),
         "true": (harness.ours(), (task.algorithm, task.id, steps)),  # from the journal
     }
-    results = bench.alternate(sides, task.seeds)
+    results = bench.alternate(sides, seeds_of(bench, task))
     true = float(np.mean(column(results["true"], "mean")))
     return {"labels": count, **normalised(column(results["pebble"], "mean"), task.random, true)}
 
@@ -124,7 +131,7 @@ def peer(bench: Bench, task: Task, labels: int | None) -> dict[str, object]:
     imitation = harness.peer("imitation", "bench/peers/imitation_pc.py", "bench/peers/fixed_cartpole.py")
     count, steps = (20, 6_000) if bench.options.quick else (labels or max(task.counts), ASKED)
     arguments = (task.id, count, steps, "--iterations", max(1, round(0.3 * count)))
-    results = [bench.measure(imitation, *arguments, seed=seed) for seed in bench.options.seed_list()]
+    results = [bench.measure(imitation, *arguments, seed=seed) for seed in seeds_of(bench, task)]
     return {"labels": count, **normalised(column(results, "mean"), task.random, float(str(task.best)))}
 
 

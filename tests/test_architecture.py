@@ -20,7 +20,7 @@ FLOORS = (
     ("tasks", "feedback", "rewards"),
     ("policies", "safety"),
     ("loop", "allocate", "web", "reports"),
-    ("config", "checkpoints", "measure", "build", "lineage"),
+    ("config", "checkpoints", "measure", "build", "lineage", "trained"),
     ("tuning",),
     ("terminal", "cli", "__main__"),
     ("__init__",),  # the face: may name everything, and nobody imports it

@@ -86,3 +86,10 @@ def test_golden_without_a_screen_mujoco_draws_through_what_is_installed(
     runtime.draw_without_screen()
     assert os.environ.get("MUJOCO_GL") == found
     assert ("SDL_VIDEODRIVER" in os.environ) == (found is not None)
+
+
+def test_contract_the_faster_product_is_chosen_and_never_one_that_is_emulated():
+    assert not runtime.Products(10.0, 11.0).bfloat16 and runtime.Products(11.0, 10.0).bfloat16
+    found, native = runtime.products(), torch.cpu.get_capabilities()
+    assert found is runtime.products() and found.float32_us > 0
+    assert (found.bfloat16_us < float("inf")) == bool(native.get("avx512_bf16") or native.get("amx_bf16"))

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from accord.tasks.collect import explore as explore
     from accord.tasks.control import ControlConfig as ControlConfig
     from accord.tasks.control import ControlTask as ControlTask
+    from accord.trained import load_policy as load_policy
     from accord.types import InputError as InputError
     from accord.types import LearnedReward as LearnedReward
     from accord.types import NotFinite as NotFinite
@@ -65,6 +66,7 @@ _HOME = {
     "explore": "accord.tasks.collect",
     "fit": "accord.rewards.fit",
     "load": "accord.config",
+    "load_policy": "accord.trained",
     "pack": "accord.feedback.evidence",
     "read_records": "accord.records",
     "read_result": "accord.records",

@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -90,6 +90,26 @@ def report(folder: Path, /) -> int:
     from accord.reports.run import write
 
     print(write(folder))
+    return DONE
+
+
+@app.command
+def export(folder: Path, out: Path, /, *, policy: Literal["sb3"] = "sb3") -> int:
+    """Writes the policy of a finished run in another program's form.
+
+    Parameters
+    ----------
+    folder
+        The run's folder.
+    out
+        The file to write, as `policy.zip`.
+    policy
+        sb3: a model that stable-baselines3 loads.
+    """
+    from accord import trained
+
+    trained.export(folder, out)
+    print(out)
     return DONE
 
 

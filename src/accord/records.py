@@ -162,6 +162,7 @@ def create(folder: Path, configuration: Mapping[str, Any], seed: int, sinks: Seq
         "versions": runtime.versions(),
         "commit": runtime.commit(),
         "machine": runtime.machine().as_dict(),
+        "products": {"bfloat16": runtime.products().bfloat16, "float32_us": runtime.products().float32_us},
         "started": _now(),
     }
     write_json(folder / MANIFEST, manifest)

@@ -81,8 +81,9 @@ def calibrated(logit: Float[np.ndarray, "answer"], outcome: Float[np.ndarray, "a
     sign = np.where(outcome > 0.5, 1.0, -1.0)
 
     def scores(at: np.ndarray) -> np.ndarray:
-        flips = 1.0 / (1.0 + np.exp(-at[1]))
-        right = 1.0 / (1.0 + np.exp(-np.clip(np.exp(at[0]) * logit * sign, -500, 500)))
+        slope, lapse = np.clip(at, -30.0, 30.0)
+        flips = 1.0 / (1.0 + np.exp(-lapse))
+        right = 1.0 / (1.0 + np.exp(-np.clip(np.exp(slope) * logit * sign, -500, 500)))
         return np.log(np.maximum((1.0 - flips) * right + flips / 2.0, 1e-300))
 
     start = np.array([0.0, -2.0])

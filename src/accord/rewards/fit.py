@@ -36,7 +36,7 @@ from accord.rewards.posterior import Posterior, empirical, left_out, maximise, s
 from accord.rewards.sampling import sample
 from accord.rewards.settings import RewardConfig, check_kind
 from accord.rewards.training import Chosen, Climb, Plan, Problem, chosen, climb, scores
-from accord.runtime import bfloat16_is_native
+from accord.runtime import products
 from accord.types import Comparisons, Evidence, NotFinite, Segment
 
 __all__ = ["FitReport", "FittedReward", "Reliability", "RewardConfig", "fit"]
@@ -329,7 +329,7 @@ def problem_of(
     config: RewardConfig, net: Net, features: Features, parts: tuple[Questions, ...], layout: Layout
 ) -> Problem:
     """What stays the same during a climb."""
-    low = config.precision == "bfloat16" or (config.precision == "auto" and bfloat16_is_native())
+    low = config.precision == "bfloat16" or (config.precision == "auto" and products().bfloat16)
     sums: Sums = Plain(net, features)
     precision = net.precision() * config.decay
     if isinstance(net, MLP):

@@ -6,6 +6,7 @@ Either way no transition across a reset leaves this file: a call that only reset
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import gymnasium
@@ -74,10 +75,9 @@ class Loop:
         self._envs = envs
         self._discrete = action.discrete
         space = envs[0].observation_space
-        self._space = None if is_row(space) else space
+        self._row = reader(space)
         self._size = spaces.flatdim(space)
-        self._pictured = picture_of(space) is not None
-        self._dtype = np.uint8 if self._pictured else np.float32
+        self._dtype = np.uint8 if picture_of(space) is not None else np.float32
 
     def reset(self, seed: int) -> Real[np.ndarray, "env observation"]:
         """Every copy anew; copy i gets the i-th seed drawn from this one."""
@@ -102,12 +102,14 @@ class Loop:
                 observation[i] = self._row(self._envs[i].reset()[0])
         return observation, final, reward, terminated, truncated & ~terminated, np.ones(n, bool)
 
-    def _row(self, observation: object) -> Real[np.ndarray, "observation"]:
-        if self._pictured:
-            return flattened(np.asarray(observation, np.uint8))
-        if self._space is not None:
-            observation = spaces.flatten(self._space, observation)
-        return np.asarray(observation, np.float32)
+
+def reader(space: spaces.Space) -> Callable[[object], Real[np.ndarray, "observation"]]:
+    """What makes one flat row of an observation of this space: bytes of a picture, else float32."""
+    if picture_of(space) is not None:
+        return lambda observation: flattened(np.asarray(observation, np.uint8))
+    if is_row(space):
+        return lambda observation: np.asarray(observation, np.float32)
+    return lambda observation: np.asarray(spaces.flatten(space, observation), np.float32)
 
 
 def is_row(space: spaces.Space) -> bool:

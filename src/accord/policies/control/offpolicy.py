@@ -22,7 +22,7 @@ from torch import Tensor
 from accord.policies.control.replay import Replay, Rows
 from accord.policies.control.stack import Learned
 from accord.policies.shaping import shaped
-from accord.runtime import bfloat16_is_native
+from accord.runtime import products
 from accord.types import InputError, LearnedReward, Metrics, NotFinite, Signal, StepBatch, Task, TaskSpec
 
 WIDE = 128  # hidden units from which bfloat16 products save more than their conversions cost
@@ -66,7 +66,7 @@ class OffPolicyConfig:
     @property
     def dtype(self) -> torch.dtype:
         """Of the products."""
-        auto = self.precision == "auto" and bfloat16_is_native() and min(self.hidden) >= WIDE
+        auto = self.precision == "auto" and products().bfloat16 and min(self.hidden) >= WIDE
         return torch.bfloat16 if auto or self.precision == "bfloat16" else torch.float32
 
 

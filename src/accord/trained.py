@@ -1,0 +1,90 @@
+"""A finished run's policy as something to act with: `accord.load_policy("runs/cartpole-0").predict(obs)`.
+
+Floor 5, beside `build`. Reads a run's folder; writes nothing but what `export` is asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from accord import build, config, records
+from accord.tasks.control import ControlTask, make
+from accord.tasks.stepping import reader
+from accord.types import InputError, Policy
+
+
+class Trained:
+    """A policy, and the spaces of the environment that it acts in."""
+
+    def __init__(self, policy: Policy, task: ControlTask, observations: spaces.Space, actions: spaces.Space) -> None:
+        self.policy, self.observation_space, self.action_space = policy, observations, actions
+        self._row, self._low, self._high = reader(observations), task.spec.low, task.spec.high
+
+    def predict(
+        self,
+        observation: Any,
+        state: None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = True,
+        seed: int = 0,
+    ) -> tuple[np.ndarray, None]:
+        """An action for an observation as the environment gives it, or actions for a batch of them.
+
+        The signature and the pair it returns are those of stable-baselines3, so that what plays its models plays this
+        one; `state` and `episode_start` mean nothing here, and `deterministic` is the default. A draw depends on
+        `seed`. Raises InputError for an observation of another shape.
+        """
+        alone = self._is_one(observation)
+        batch = [observation] if alone else self._batch(observation)
+        rows = np.stack([self._row(each) for each in batch])
+        if len(self._low):
+            rows = np.clip(rows, self._low, self._high)  # as while it learned
+        action = self.policy.act(rows, None if deterministic else seed)
+        return (action[0] if alone else action), None
+
+    def _is_one(self, observation: Any) -> bool:
+        space = self.observation_space
+        return np.shape(observation) == space.shape if isinstance(space, spaces.Box) else space.contains(observation)
+
+    def _batch(self, observation: Any) -> list[Any]:
+        many = isinstance(observation, list | tuple | np.ndarray) and len(observation) > 0
+        if many and all(map(self._is_one, observation)):
+            return list(observation)
+        raise InputError(
+            f"an observation has shape {np.shape(observation)}, and this policy takes {self.observation_space}: "
+            "give one or several."
+        )
+
+
+def load_policy(folder: Path | str) -> Trained:
+    """The final policy of a run. Raises InputError where the folder holds no finished run."""
+    folder = Path(folder)
+    settings = config.from_tree(records.read_manifest(folder)["configuration"])
+    if not (folder / records.POLICY).is_dir():
+        raise InputError(f"{folder} has no policy yet: let the run end first, with --resume where it was stopped.")
+    task = ControlTask(replace(settings.task, envs=1, vectorised=False))
+    policy = build.policy_of(task, settings, settings.seed)
+    policy.load(folder / records.POLICY)
+    one: gymnasium.Env = make(settings.task)
+    observations, actions = one.observation_space, one.action_space
+    one.close()
+    return Trained(policy, task, observations, actions)
+
+
+def export(folder: Path | str, out: Path) -> None:
+    """Writes the policy as a model of stable-baselines3, which its `load` reads; see `policies/control/sb3_export.py`.
+
+    Raises InputError where that library has no such model or is not installed.
+    """
+    try:
+        from accord.policies.control import sb3_export
+    except ModuleNotFoundError as error:
+        raise InputError(f"stable-baselines3 is missing ({error}): pip install 'accord[sb3]' and run again.") from error
+    found = load_policy(folder)
+    sb3_export.write(found.policy, found.observation_space, found.action_space, out)
