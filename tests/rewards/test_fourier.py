@@ -33,7 +33,7 @@ def about(seed: int, count: int, worth) -> tuple[Evidence, np.ndarray]:
 
 
 def rank_correlation(evidence: Evidence, truth: np.ndarray) -> float:
-    reward = fit(evidence, RewardConfig(kind="kernel"), discrete=False, terminates=False, seed=0)
+    reward = fit(evidence, RewardConfig(kind="kernel", weighed=True), discrete=False, terminates=False, seed=0)
     unseen = slice(len(truth) - 200, None)
     return float(spearmanr(reward.value(evidence.segments[unseen]).mean(0), truth[unseen])[0])
 
@@ -66,7 +66,7 @@ def test_property_the_inputs_that_answers_depend_on_are_found():
     evidence, _ = about(3, 60, lambda x: 2.0 * x[..., 1] - x[..., 4] ** 2)
     features = scaled(read(evidence.segments), fit_scaler(read(evidence.segments), False))
     parts = tuple(questions(part) for part in evidence.parts)
-    solved = solve(features, parts, Layout(parts, 1), True, 5.0, 0)
+    solved = solve(features, parts, Layout(parts, 1), True, 5.0, 0, True)
     weight = relevance(solved, features.x[features.valid])
     matters = sorted(weight.argsort(descending=True)[:2].tolist())
     assert matters == [1, 4] and float(weight[[0, 2, 3, 5]].max()) < 0.5 * float(weight[[1, 4]].min())

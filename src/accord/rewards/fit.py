@@ -42,6 +42,7 @@ from accord.types import Comparisons, Evidence, NotFinite, Segment
 __all__ = ["FitReport", "FittedReward", "Reliability", "RewardConfig", "fit"]
 
 FOLDS = 5  # at least: each member leaves out a fifth of the groups
+MANY = 8  # inputs, beyond which a kernel reward weighs them by default: docs/label-efficiency.md
 BLOCK = 64  # segments whose rewards are computed at once: hidden rows stay in the cache
 
 
@@ -54,9 +55,7 @@ class Found:
     annotators: Float[Tensor, "member trait"]
     posteriors: list[Posterior]
     draws: Float[Tensor, "draw trait"] | None  # of annotators, where asked for
-    heldout: list[
-        np.ndarray
-    ]  # log-likelihood of every answer under members that did not see it; nan where there is none
+    heldout: list[np.ndarray]  # log-likelihood of every answer by members that did not see it; nan: there is none
     train: float
     epochs: int
     gain: Float[Tensor, "member"] | None = None  # on the link's scale a net's output is worth `gain * output + offset`
@@ -172,7 +171,8 @@ def _solve(
     bare: bool,
 ) -> Found:
     """A linear or kernel reward: the mode, draws around it, and each fold from answers outside it."""
-    solved = solve(features, parts, layout, config.kind == "kernel" and not bare, config.kernel_sd, seed)
+    weighed = config.weighed if config.weighed is not None else _varying(features) > MANY
+    solved = solve(features, parts, layout, config.kind == "kernel" and not bare, config.kernel_sd, seed, weighed)
     found = solved.posterior
     flat, annotators = solved.draws(config.members, torch.Generator().manual_seed(seed + 1))
     exact = config.intervals == "exact" and bool(parts)
@@ -186,6 +186,11 @@ def _solve(
         train=_mean_score(found),
         epochs=0,
     )
+
+
+def _varying(features: Features) -> int:
+    """How many inputs are not the same at every step."""
+    return int((features.x[features.valid].std(0) > 0.0).sum())
 
 
 def _outside(posterior: Posterior, folds: list[np.ndarray]) -> list[np.ndarray]:

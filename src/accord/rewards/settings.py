@@ -28,6 +28,7 @@ class RewardConfig:
     decay: float = 1.0  # prior precision of hidden weights
     head_sd: float = 1.0  # prior deviation of an MLP's last layer, where the search for it starts
     kernel_sd: float = 5.0  # the same of a linear or kernel reward, where the search for it starts
+    weighed: bool | None = None  # kernel: squares too, inputs by relevance; None: where more than 8 inputs vary
     precision: str = "auto"  # of products: auto | float32 | bfloat16
     crops: int = 0  # of every comparison, which count as one answer with it (QPA, arXiv:2305.17400: 20)
     gate: float = 0.0  # probability from which the reward labels pairs itself (SURF, arXiv:2203.10050: .99); 0: never
