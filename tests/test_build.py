@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from stable_baselines3 import PPO as PPOModel
 
-from accord import build, config, lineage, records
+from accord import build, cli, config, lineage, records, trained
 from accord.feedback.store import Store
 from accord.loop import learning_steps
 from accord.policies.control.ppo import PPO
-from accord.tasks.control import ControlTask
+from accord.tasks.control import ControlConfig, ControlTask
 from accord.toml import Tree
 from accord.types import InputError
 
@@ -180,3 +181,17 @@ def test_golden_the_steps_learned_from_leave_out_evaluation():
     task.resume({"collect": 3, "improve": 4, "judge": 100}, 0)
     assert learning_steps(task) == 7 and task.reset(0).shape == (ENVS, 4)
     assert np.sum(list(task.steps().values())) == 107
+
+
+def test_contract_the_policy_of_a_run_predicts_as_it_was_measured_and_is_exported(finished, tmp_path: Path):
+    folder, _ = finished
+    player = trained.load_policy(folder)
+    task = ControlTask(ControlConfig(id="accord/FixedCartPole-v0", envs=3))
+    rows = task.reset(0)
+    action, state = player.predict(rows)
+    assert state is None and (action == player.policy.act(rows)).all()
+    assert player.predict(rows[1])[0] == action[1]
+    assert cli.main(["export", str(folder), str(tmp_path / "policy.zip"), "--policy", "sb3"]) == 0
+    model = PPOModel.load(tmp_path / "policy.zip", device="cpu")
+    assert (model.predict(rows, deterministic=True)[0] == action).all()
+    assert cli.main(["export", str(tmp_path), str(tmp_path / "none.zip")]) == 2

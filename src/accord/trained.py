@@ -46,7 +46,7 @@ class Trained:
         if len(self._low):
             rows = np.clip(rows, self._low, self._high)  # as while it learned
         action = self.policy.act(rows, None if deterministic else seed)
-        return (action[0] if alone else action), None
+        return np.asarray(action[0] if alone else action), None
 
     def _is_one(self, observation: Any) -> bool:
         space = self.observation_space
