@@ -2,7 +2,7 @@
 
     python -m bench.growth [--seeds N] [--quick] [--fresh] [--dev]
 
-Labels: comparisons of segments of 50 steps of six numbers, the default reward, a fresh process each. Memory: SAC's of
+Labels: comparisons of segments of 50 steps of six numbers, a kernel reward, a fresh process each. Memory: SAC's of
 Pendulum-v1 filled with so many transitions, then batches of 256 drawn from it, and the whole of it written as a
 checkpoint is. `megabytes` is what the process grew by at its peak. `exponent_*` is the slope of the logarithm of time
 or memory on that of the size, between the two greatest sizes: 1 is linear.

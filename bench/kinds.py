@@ -42,7 +42,7 @@ from bench.peers.protocol import Clock, evaluate, finish, quiet_output, warm_up
 ANSWERS, QUICK_ANSWERS, POOL, FRESH = 500, 60, 400, 500
 RUNS = 5  # of demonstrations alone, at most
 FIRST_SEED = 10_100  # earlier ones were seen before annotators last changed
-REWARD, RELIABLE = RewardConfig(), RewardConfig(intervals="exact")
+REWARD, RELIABLE = RewardConfig(), RewardConfig(kind="kernel", intervals="exact")
 # What the example is told for each, and mean returns: of the demonstrations in the file, and of 100 random episodes.
 CARTPOLE = {
     "task.envs": "none",

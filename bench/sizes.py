@@ -47,7 +47,7 @@ def comparisons(labels: int, seed: int) -> Evidence:
 def of_fit(labels: int, seed: int) -> None:
     evidence, before = comparisons(labels, seed), peak()
     clock = Clock()
-    fit(evidence, RewardConfig(), discrete=False, terminates=False, seed=seed)
+    fit(evidence, RewardConfig(kind="kernel"), discrete=False, terminates=False, seed=seed)
     seconds = clock.seconds()
     finish(seconds, clock.cpu_seconds(), [0.0], fit_seconds=seconds, megabytes=max(1.0, peak() - before))
 

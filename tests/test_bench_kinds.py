@@ -124,4 +124,4 @@ def test_contract_demonstrations_that_are_not_there_are_skipped_with_a_sentence(
 
 def test_contract_the_default_reward_is_what_is_measured() -> None:
     assert kinds.REWARD == RewardConfig()
-    assert replace(kinds.RELIABLE, intervals="laplace") == RewardConfig()
+    assert replace(kinds.RELIABLE, kind="mlp", intervals="laplace") == RewardConfig()

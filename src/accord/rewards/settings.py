@@ -15,7 +15,7 @@ KINDS = ("linear", "kernel", "mlp", "transformer", "cnn")
 class RewardConfig:
     """How rewards are fitted."""
 
-    kind: str = "kernel"  # linear | kernel | mlp | transformer | module:package.Class; cnn for pictures
+    kind: str = "mlp"  # linear | kernel | mlp | transformer | module:package.Class; cnn for pictures
     inputs: str = "state_action"  # state_action | state: then no action is read (GAIfO 1807.06158; AIRL 1710.11248)
     members: int = 5  # of the ensemble; 3 to 5 in the field (Christiano et al. 2017: 3; Coste et al. 2023: 5)
     width: int = 64  # hidden units (Christiano et al. 2017, appendix A: 2 x 64)
