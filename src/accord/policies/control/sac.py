@@ -71,20 +71,23 @@ class SAC(OffPolicy):
         self, rows: Rows, reward: Float[Tensor, "batch"], discount: Float[Tensor, "batch"], generator: torch.Generator
     ) -> dict[str, Tensor]:
         """The critics towards the soft value of what came next, the actor up their lower one, T to the entropy."""
-        law, rate = self.law, self.config.learning_rate
-        noise = torch.randn(2, len(reward), law.noises, generator=generator)
+        law, rate, batch = self.law, self.config.learning_rate, len(reward)
+        noise = torch.randn(2 * batch, law.noises, generator=generator)
         temperature = self.log_temperature.flat.exp()
+        # What it does next and what it does now in one pass, of which only the second is to learn.
+        both = torch.cat([rows.observation_tp1, rows.observation_t])
+        drawn = law.draw(self.actor.learn(both, beside=batch)[0], noise)
+        (action_tp1, action_t), (log_prob_tp1, log_prob_t) = (each.split(batch) for each in drawn)
 
         with torch.no_grad():
-            out = self.actor.still(1, rows.observation_tp1)[0]
-            next_value, _ = law.value(self.target, out, rows.observation_tp1, temperature, noise[0])
+            next_value = law.value(self.target, rows.observation_tp1, action_tp1, log_prob_tp1, temperature)
             goal = one_step_return(reward, discount, next_value)
-        critic_loss = squared_error(law.taken(self.critic, rows), goal).sum() / len(goal)
+        critic_loss = squared_error(law.taken(self.critic, rows), goal).sum() / batch
         self.critic.descend(critic_loss, rate)
 
-        out = self.actor.learn(rows.observation_t)[0]
-        value, entropy = law.value(self.critic, out, rows.observation_t, temperature, noise[1])
+        value = law.value(self.critic, rows.observation_t, action_t, log_prob_t, temperature)
         self.actor.descend(-value.mean(), rate)
+        entropy = law.entropy_of(log_prob_t.detach())
         self.log_temperature.down(temperature_slope(entropy, self.target_entropy), rate)
         self.target.follow(self.critic, self.config.tau)
         return {"critic_loss": critic_loss.detach(), "entropy": entropy.mean(), "temperature": temperature}
@@ -93,7 +96,7 @@ class SAC(OffPolicy):
         self, observation: Float[Tensor, "env observation"], generator: torch.Generator
     ) -> Float[Tensor, "env action"]:
         noise = torch.randn(len(observation), self.law.noises, generator=generator)
-        return self.law.draw(self.actor(observation)[0], noise)
+        return self.law.sample(self.actor(observation)[0], noise)
 
     def mode(self, observation: Float[Tensor, "env observation"]) -> Float[Tensor, "env action"]:
         return self.law.mode(self.actor(observation)[0])
@@ -117,17 +120,27 @@ class Law(Protocol):
     noises: int
     entropy: float
 
+    def draw(
+        self, out: Float[Tensor, "batch out"], noise: Float[Tensor, "batch noise"]
+    ) -> tuple[Float[Tensor, "batch action"], Float[Tensor, "batch ..."]]:
+        """Actions with a gradient into what the actor gave, and the log-probabilities that `value` takes."""
+        ...
+
     def value(
-        self, critic: Stack, out: Tensor, observation: Tensor, temperature: Tensor, noise: Tensor
-    ) -> tuple[Float[Tensor, "batch"], Float[Tensor, "batch"]]:
-        """Soft value under the lower critic, with a gradient into what the actor gave alone; and the entropy."""
+        self, critic: Stack, observation: Tensor, action: Tensor, log_prob: Tensor, temperature: Tensor
+    ) -> Float[Tensor, "batch"]:
+        """Soft value under the lower critic, with a gradient into the action and its log-probability alone."""
+        ...
+
+    def entropy_of(self, log_prob: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch"]:
+        """In nats, estimated where it has no closed form."""
         ...
 
     def taken(self, critic: Stack, rows: Rows) -> Float[Tensor, "net batch"]:
         """Each critic's value of the action that was taken."""
         ...
 
-    def draw(self, out: Tensor, noise: Tensor) -> Float[Tensor, "env action"]: ...
+    def sample(self, out: Tensor, noise: Tensor) -> Float[Tensor, "env action"]: ...
     def mode(self, out: Tensor) -> Float[Tensor, "env action"]: ...
     def any_action(self, rows: int, generator: torch.Generator) -> Float[Tensor, "env action"]: ...
     def to_env(self, action: Tensor) -> np.ndarray: ...
@@ -142,17 +155,22 @@ class Numbers:
         self.actor_out, self.critic_in, self.critic_out, self.noises = 2 * action.size, action.size, 1, action.size
         self.entropy = -float(action.size)
 
+    def draw(self, out: Tensor, noise: Tensor) -> tuple[Float[Tensor, "batch action"], Float[Tensor, "batch"]]:
+        return self.squashed.draw(out, noise)
+
     def value(
-        self, critic: Stack, out: Tensor, observation: Tensor, temperature: Tensor, noise: Tensor
-    ) -> tuple[Float[Tensor, "batch"], Float[Tensor, "batch"]]:
-        action, log_prob = self.squashed.draw(out, noise)
+        self, critic: Stack, observation: Tensor, action: Tensor, log_prob: Tensor, temperature: Tensor
+    ) -> Float[Tensor, "batch"]:
         q = critic.still(2, observation, action)[..., 0]
-        return soft_value(torch.minimum(q[0], q[1]), log_prob, temperature), -log_prob.detach()
+        return soft_value(torch.minimum(q[0], q[1]), log_prob, temperature)
+
+    def entropy_of(self, log_prob: Float[Tensor, "batch"]) -> Float[Tensor, "batch"]:
+        return -log_prob
 
     def taken(self, critic: Stack, rows: Rows) -> Float[Tensor, "net batch"]:
         return critic.learn(rows.observation_t, rows.action_t)[..., 0]
 
-    def draw(self, out: Tensor, noise: Tensor) -> Float[Tensor, "env action"]:
+    def sample(self, out: Tensor, noise: Tensor) -> Float[Tensor, "env action"]:
         return self.squashed.sample(out, noise)
 
     def mode(self, out: Tensor) -> Float[Tensor, "env action"]:
@@ -176,17 +194,22 @@ class Choices:
         self.actor_out, self.critic_in, self.critic_out, self.noises = action.size, 0, action.size, action.size
         self.entropy = 0.98 * math.log(action.size)
 
-    def value(
-        self, critic: Stack, out: Tensor, observation: Tensor, temperature: Tensor, noise: Tensor
-    ) -> tuple[Float[Tensor, "batch"], Float[Tensor, "batch"]]:
+    def draw(self, out: Tensor, noise: Tensor) -> tuple[Float[Tensor, "batch choice"], Float[Tensor, "batch choice"]]:
         log_prob = out.log_softmax(-1)
-        value = soft_value_of_choices(critic.still(2, observation).amin(0), log_prob, temperature)
-        return value, -(log_prob.detach().exp() * log_prob.detach()).sum(-1)
+        return log_prob, log_prob  # nothing is drawn: the expectation is over all choices
+
+    def value(
+        self, critic: Stack, observation: Tensor, action: Tensor, log_prob: Tensor, temperature: Tensor
+    ) -> Float[Tensor, "batch"]:
+        return soft_value_of_choices(critic.still(2, observation).amin(0), log_prob, temperature)
+
+    def entropy_of(self, log_prob: Float[Tensor, "batch choice"]) -> Float[Tensor, "batch"]:
+        return -(log_prob.exp() * log_prob).sum(-1)
 
     def taken(self, critic: Stack, rows: Rows) -> Float[Tensor, "net batch"]:
         return (critic.learn(rows.observation_t) * rows.action_t).sum(-1)
 
-    def draw(self, out: Tensor, noise: Tensor) -> Float[Tensor, "env action"]:
+    def sample(self, out: Tensor, noise: Tensor) -> Float[Tensor, "env action"]:
         uniform = torch.special.ndtr(noise).clamp(1e-6, 1.0 - 1e-6)
         return self._one_hot((out - (-uniform.log()).log()).argmax(-1))  # Gumbel's maximum is a draw
 

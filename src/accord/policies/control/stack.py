@@ -88,21 +88,26 @@ class Stack(Learned):
         """Every net on the same rows, whose columns may come in parts; in float32, as for acting."""
         return _passed(columns, self.last)[0]
 
-    def learn(self, *columns: Float[Tensor, "batch _"]) -> Float[Tensor, "net batch out"]:
-        """The same in the working precision, and `descend` may follow: a loss of what this returns."""
-        out, self.kept = _passed(columns, [*self.low[:-1], self.last[-1]])
+    def learn(self, *columns: Float[Tensor, "batch _"], beside: int = 0) -> Float[Tensor, "net batch out"]:
+        """The same in the working precision, and `descend` may follow: a loss of what this returns.
+
+        The first rows that are `beside` come along in the same products, and the loss is not to depend on them.
+        """
+        out, kept = _passed(columns, [*self.low[:-1], self.last[-1]])
+        self.beside, self.kept = beside, [rows[:, beside:] for rows in kept]
         self.out = out.requires_grad_()
         return self.out
 
     def descend(self, loss: Float[Tensor, ""], rate: float) -> None:
         """One step of Adam down a loss of what `learn` returned last."""
-        (d_out,) = torch.autograd.grad(loss, self.out)
+        d_out = torch.autograd.grad(loss, self.out)[0][:, self.beside :]
+        *kept, last = self.kept
         d_weight, d_bias = self.slopes[-1]
-        d_weight.copy_(torch.bmm(d_out.transpose(1, 2), self.kept[-1].float()).transpose(1, 2))
+        d_weight.copy_(torch.bmm(d_out.transpose(1, 2), last).transpose(1, 2))
         torch.sum(d_out, 1, keepdim=True, out=d_bias)
-        for depth, d in self._down(d_out, self.kept):
+        for depth, d in self._down(d_out, kept):
             d_weight, d_bias = self.slopes[depth]
-            d_weight.copy_(torch.bmm(self.kept[depth].transpose(1, 2), d))
+            d_weight.copy_(torch.bmm(kept[depth].transpose(1, 2), d))
             if depth:
                 d_bias.copy_(d.sum(1, keepdim=True))
         self.down(self.slope, rate)
@@ -129,22 +134,23 @@ class Stack(Learned):
 def _passed(
     columns: Sequence[Tensor], layers: Sequence[tuple[Tensor, Tensor]]
 ) -> tuple[Float[Tensor, "net batch out"], list[Tensor]]:
-    """What the layers give, and the rows that went into each of them."""
+    """What the layers give, and the rows that went into each of them; into the last as they are and in float32."""
     (first, _), *middle, (weight, bias) = layers
     rows = torch.cat([*columns, torch.ones(len(columns[0]), 1)], 1).to(first.dtype)
     kept = [rows.expand(len(first), -1, -1)]
     kept.append(relu_(torch.bmm(kept[0], first)))
     for each, other in middle:
         kept.append(relu_(torch.baddbmm(other, kept[-1], each)))
+    kept.append(kept[-1].float())
     # A product with few columns is several times as fast the other way round.
-    out = torch.bmm(weight.transpose(1, 2), kept[-1].float().transpose(1, 2))
+    out = torch.bmm(weight.transpose(1, 2).contiguous(), kept[-1].transpose(1, 2))
     return out.transpose(1, 2) + bias, kept
 
 
 class _Still(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, moving: Tensor, fixed: Sequence[Tensor], stack: Stack, first: int) -> Tensor:
-        out, ctx.kept = _passed((*fixed, moving), stack._some(first))
+        out, (*ctx.kept, _) = _passed((*fixed, moving), stack._some(first))
         ctx.stack, ctx.columns = stack, moving.shape[1]
         return out
 
