@@ -189,7 +189,7 @@ def test_contract_the_policy_of_a_run_predicts_as_it_was_measured_and_is_exporte
     task = ControlTask(ControlConfig(id="accord/FixedCartPole-v0", envs=3))
     rows = task.reset(0)
     action, state = player.predict(rows)
-    assert state is None and (action == player.policy.act(rows)).all()
+    assert (state(rows) == action).all() and (action == player.policy.act(rows)).all()
     assert player.predict(rows[1])[0] == action[1]
     assert cli.main(["export", str(folder), str(tmp_path / "policy.zip"), "--policy", "sb3"]) == 0
     model = PPOModel.load(tmp_path / "policy.zip", device="cpu")

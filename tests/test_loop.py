@@ -133,9 +133,10 @@ class Fakes:
         segment = Steps(rows, np.zeros((4, 2), np.float32), np.ones(4, bool), False)
         return Collected(segment, Provenance("fake", round, 0, 0, i, 0), rows[:, 0].copy())
 
-    def ask(self, pool: list[Collected], reward: Reward | None, due: int, round: int, seed: int) -> list[Query]:
-        self.heard.append(("ask", reward, due, round, seed))
-        ids = [segment_id(made.segment) for made in pool]
+    def ask(self, state: State, due: int, seed: int) -> list[Query]:
+        round = state.round
+        self.heard.append(("ask", state.reward, due, round, seed))
+        ids = [segment_id(made.segment) for made in state.pool]
         return [Query(f"{round}-{i}", "compare", (ids[2 * i], ids[2 * i + 1]), round=round) for i in range(due)]
 
     def fit(

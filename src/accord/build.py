@@ -12,6 +12,7 @@ import numpy as np
 from accord import checkpoints, config, loop, measure, records, runtime
 from accord.feedback.demonstrator import Demonstrator
 from accord.feedback.queries import Candidates, compose
+from accord.feedback.recall import recalled
 from accord.feedback.store import Store
 from accord.feedback.teachers import Teacher
 from accord.policies.control.offpolicy import OffPolicyConfig
@@ -176,16 +177,17 @@ class Made:
         length, version = self.settings.feedback.segment, self.policy.version
         return collect(self.task, n, length, rng, round=round, policy_version=version, seed=seed)
 
-    def ask(self, pool: list[Collected], reward: Reward | None, due: int, round: int, seed: int) -> list[Query]:
+    def ask(self, state: loop.State, due: int, seed: int) -> list[Query]:
         """This round's queries, by the configured rule."""
+        round, reward, rng = state.round, state.reward, np.random.default_rng(seed)
+        before = [query for query in self.store.queries() if query.round < round]  # a resumed round asks the same again
+        pool = recalled(self.store, state.pool, before, state.undecided, rng)
         segments = [made.segment for made in pool]
         values = reward.value(segments) if isinstance(reward, FittedReward) else np.zeros((0, len(pool)))
         ids = tuple(segment_id(segment) for segment in segments)
         features = np.stack([_mean_step(segment, self.task.spec.picture) for segment in segments])
         episodes = np.array([made.provenance.episode for made in pool])  # numbered in the order in which they began
         candidates = Candidates(ids, values, episodes, features)
-        before = [query for query in self.store.queries() if query.round < round]  # a resumed round asks the same again
-        rng = np.random.default_rng(seed)
         return compose(candidates, due, self.settings.feedback.queries, rng, round, before)
 
     def fit(
@@ -218,7 +220,7 @@ class Made:
         if not isinstance(state.reward, FittedReward):
             return {}
         seed = runtime.derive(self.settings.seed, "judge", state.round)
-        returns = evaluate(self._judged(ROUND_EPISODES), self.policy.act, seed)
+        returns = evaluate(self._judged(ROUND_EPISODES), self.policy.acting(), seed)
         fresh = self._cut(measure.FRESH, state.round, seed)
         return {
             **measure.return_record(returns),
@@ -234,7 +236,7 @@ class Made:
         settings, test = self.settings, runtime.derive(self.settings.seed, "test")
         progress.stage("judge", self.plan.rounds, self.plan.rounds)
         judged = self._judged(settings.report.episodes)
-        returns = evaluate(judged, self.policy.act, test)
+        returns = evaluate(judged, self.policy.acting(), test)
         steps = self.task.steps()
         baselines = self._baselines(test) if settings.report.baselines else {}
         self.checkpoints.finish(self.out / records.REWARD, self.out / records.POLICY)
@@ -247,7 +249,7 @@ class Made:
         if not self.settings.report.clip:
             return records.NoClip("off")
         return clip.write(
-            self.task, self.policy.act, runtime.derive(self.settings.seed, "clip"), self.out / records.CLIP
+            self.task, self.policy.acting(), runtime.derive(self.settings.seed, "clip"), self.out / records.CLIP
         )
 
     def _baselines(self, test: int) -> dict[str, np.ndarray]:
@@ -261,7 +263,7 @@ class Made:
             reward = Constant() if name == "constant" else TrueReward(task.truth.at)
             policy = policy_of(task, self.settings, runtime.derive(self.settings.seed, "policy"))
             policy.improve(LearnedReward(reward), self.settings.policy.steps, runtime.derive(self.settings.seed, name))
-            found[name] = evaluate(apart, policy.act, test)
+            found[name] = evaluate(apart, policy.acting(), test)
         return found
 
 

@@ -24,7 +24,7 @@ from accord.types import InputError, Policy, Reward
 
 STATE = "state.json"
 BEFORE = -1  # the round of a policy that learned before the first question
-FIELDS = ("round", "stage", "since", "cursor", "labels", "reward_hash", "seconds")
+FIELDS = ("round", "stage", "since", "cursor", "labels", "undecided", "reward_hash", "seconds")
 
 
 class Checkpoints:

@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from accord.feedback import evidence
+from accord.feedback.recall import tied, undecided
 from accord.feedback.store import Store
 from accord.progress import Progress
 from accord.records import Run, hash_answers
@@ -31,7 +32,6 @@ from accord.types import (
     Reward,
     SegmentId,
     Shaping,
-    Side,
     Skip,
     Task,
     segment_id,
@@ -69,7 +69,7 @@ class Parts:
     store: Store
     annotator: Annotator
     collect: Callable[[int, int], list[Collected]]
-    ask: Callable[[list[Collected], Reward | None, int, int, int], list[Query]]
+    ask: Callable[[State, int, int], list[Query]]  # how many are due, and a seed
     fit: Callable[[Evidence, Sequence[Reward], int, int], tuple[Sequence[Reward], dict[str, object]]]
     select: Select
     foretell: Callable[[Reward, Evidence], Forecasts]
@@ -89,6 +89,7 @@ class State:
     since: int = 0  # answers after this one are the round's own
     cursor: int = 0  # answers up to this one are learned from
     labels: int = 0
+    undecided: float = 0.0  # share of the last round's answers that were ties or skips
     reward: Reward | None = None
     reward_hash: str = ""
     candidates: tuple[Reward, ...] = ()
@@ -135,7 +136,7 @@ def _ask(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> Outco
     """Puts this round's queries into the store: as many as labels are due."""
     due = max(0, plan.labels[state.round] - state.labels)
     seed = derive(plan.seed, "ask", state.round)
-    queries = parts.ask(list(state.pool), state.reward, due, state.round, seed)
+    queries = parts.ask(state, due, seed)
     named = {segment for query in queries for segment in query.segments}
     ids = _ids(state.pool)
     parts.store.add([made for made, id in zip(state.pool, ids, strict=True) if id in named])
@@ -153,14 +154,14 @@ def _wait(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> Outc
         time.sleep(POLL_SECONDS)
         parts.annotator.work()
     answers = parts.store.answers(after=state.cursor)
-    skipped = sum(isinstance(answer.value, Skip) for answer in answers)
+    values = [answer.value for answer in answers]
+    skipped = sum(isinstance(value, Skip) for value in values)
     cursor = answers[-1].seq if answers else state.cursor
     labels = state.labels + len(answers) - skipped
-    ties = sum(
-        isinstance(answer.value, Side) and 2 * answer.value.level == answer.value.levels - 1 for answer in answers
-    )
+    ties = sum(map(tied, values))
     record = {"answers": len(answers), "skipped": skipped, "ties": ties, "labels": labels, "cursor": cursor}
-    return replace(state, stage="fit", since=state.cursor, cursor=cursor, labels=labels), record
+    told = undecided(values)
+    return replace(state, stage="fit", since=state.cursor, cursor=cursor, labels=labels, undecided=told), record
 
 
 def _fit(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> Outcome:

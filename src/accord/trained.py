@@ -16,7 +16,7 @@ from gymnasium import spaces
 from accord import build, config, records
 from accord.tasks.control import ControlTask, make
 from accord.tasks.stepping import reader
-from accord.types import InputError, Policy
+from accord.types import Acting, InputError, Policy
 
 
 class Trained:
@@ -29,24 +29,27 @@ class Trained:
     def predict(
         self,
         observation: Any,
-        state: None = None,
+        state: Acting | None = None,
         episode_start: np.ndarray | None = None,
         deterministic: bool = True,
         seed: int = 0,
-    ) -> tuple[np.ndarray, None]:
-        """An action for an observation as the environment gives it, or actions for a batch of them.
+    ) -> tuple[np.ndarray, Acting]:
+        """An action for an observation as the environment gives it, or actions for a batch of them; and the state.
 
         The signature and the pair it returns are those of stable-baselines3, so that what plays its models plays this
-        one; `state` and `episode_start` mean nothing here, and `deterministic` is the default. A draw depends on
-        `seed`. Raises InputError for an observation of another shape.
+        one. For a policy with a memory give the state back, None at first, and in `episode_start` which rows begin an
+        episode; others need neither. `deterministic` is the default; a draw depends on `seed`. Raises InputError for an
+        observation of another shape.
         """
         alone = self._is_one(observation)
         batch = [observation] if alone else self._batch(observation)
         rows = np.stack([self._row(each) for each in batch])
         if len(self._low):
             rows = np.clip(rows, self._low, self._high)  # as while it learned
-        action = self.policy.act(rows, None if deterministic else seed)
-        return np.asarray(action[0] if alone else action), None
+        state = state or self.policy.acting()
+        started = None if episode_start is None else np.atleast_1d(np.asarray(episode_start, bool))
+        action = state(rows, started, None if deterministic else seed)
+        return np.asarray(action[0] if alone else action), state
 
     def _is_one(self, observation: Any) -> bool:
         space = self.observation_space

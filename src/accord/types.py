@@ -380,10 +380,7 @@ class Task(Protocol):
 
     def reset(self, seed: int) -> Real[np.ndarray, "env observation"]: ...
     def step(self, action: np.ndarray) -> Transition: ...
-    def count_as(self, purpose: str) -> None:
-        """What the steps from here on are for: "collect", "improve" or "judge"."""
-        ...
-
+    def count_as(self, purpose: str) -> None: ...  # what the steps from here on are for: see `steps`
     def steps(self) -> Mapping[str, int]:
         """Steps taken so far by purpose ("collect", "improve", "judge"); their sum is `env_steps`."""
         ...
@@ -394,6 +391,14 @@ class Act(Protocol):
     """Observations to actions, in the environment's units (integers for Discrete)."""
 
     def __call__(self, observation: Real[np.ndarray, "env observation"]) -> np.ndarray: ...
+
+
+class Acting(Protocol):
+    """The same through episodes, with what a policy remembers of them. `started` rows begin one; None: at first all."""
+
+    def __call__(
+        self, observation: np.ndarray, started: np.ndarray | None = None, seed: int | None = None
+    ) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -413,8 +418,10 @@ class Policy(Protocol):
     version: int
 
     def act(self, observation: Real[np.ndarray, "env observation"], seed: int | None = None) -> np.ndarray:
-        """The most likely action; a draw from the policy where a seed is given."""
+        """The most likely action; a draw from the policy where a seed is given. One with a memory has an empty one."""
         ...
+
+    def acting(self) -> Acting: ...  # in episodes that begin with its first call
 
     def improve(self, signal: Signal, budget: int, seed: int) -> Metrics:
         """Learns for `budget` environment steps."""

@@ -50,6 +50,12 @@ if find_spec("stable_baselines3"):
     OTHERS = {
         "sb3:PPO": ("n_steps = 16", "batch_size = 32"),
         "sb3:DQN": ("learning_starts = 64", "batch_size = 16", "buffer_size = 1000"),
+        "sb3:RecurrentPPO": (
+            "n_steps = 16",
+            "batch_size = 64",
+            "n_epochs = 2",
+            "policy_kwargs = {lstm_hidden_size = 8}",
+        ),
         "sb3:SAC": ("learning_starts = 64", "batch_size = 16", "buffer_size = 1000"),
     }
     POLICIES |= {
@@ -65,6 +71,7 @@ ABLE = {
     "td3": (FOLLOW,),
     "sb3:PPO": (IDENTITY, FOLLOW),
     "sb3:DQN": (IDENTITY,),
+    "sb3:RecurrentPPO": (IDENTITY, FOLLOW),
     "sb3:SAC": (FOLLOW,),
 }
 GREEDY = ("sb3:DQN",)  # no distribution to draw from
@@ -140,6 +147,7 @@ def test_contract_it_is_a_policy_that_acts_in_the_environments_units(make):
     assert isinstance(policy, Policy)
     for seed in (None, 1):
         action = policy.act(some(task), seed)
+        assert np.array_equal(policy.acting()(some(task), seed=seed), action)
         if spec.discrete:
             assert action.shape == (50,) and set(action.tolist()) <= set(range(spec.size))
         else:

@@ -15,7 +15,7 @@ from accord.rewards.fixed import Constant, TrueReward
 from accord.tasks.collect import evaluate, random_actions
 from accord.tasks.control import ControlConfig, ControlTask
 from accord.types import InputError, LearnedReward, Scored, StepBatch
-from tests.tasks.environments import FOLLOW, IDENTITY, LEAVE
+from tests.tasks.environments import FOLLOW, IDENTITY, LEAVE, RECALL
 
 OFF = ("learning_starts = 20", "batch_size = 16", "buffer_size = 500")
 
@@ -92,7 +92,7 @@ def test_golden_schedules_run_over_the_whole_run():
     ("config", "words"),
     [
         (SB3Config(algorithm="sb3:Nothing"), "is not there: choose one of A2C"),
-        (SB3Config(algorithm="sb3:RecurrentPPO"), "carries a memory from action to action"),
+        (SB3Config(algorithm="sb3:MaskablePPO"), "needs masks of actions"),
         (SB3Config(arguments=("speed = 3",)), 'has "speed", which PPO does not take: it takes learning_rate'),
         (SB3Config(algorithm="sb3:SAC"), "refused"),
     ],
@@ -129,3 +129,30 @@ def test_learning_another_librarys_algorithm_beats_a_random_policy(name: str, id
     random = evaluate(judged, random_actions(judged, np.random.default_rng(0)), 1).mean()
     learned = evaluate(judged, policy.act, 1).mean()
     assert learned > 9 if id == IDENTITY else learned > random / 4
+
+
+def test_learning_what_was_seen_is_remembered():
+    """The answer was shown two steps before it is asked for: from the observation alone half of them are right."""
+    task = task_of(RECALL, envs=8)
+    task.truth.start(0)
+    given = ("n_steps = 60", "batch_size = 240", "learning_rate = 1e-2", "policy_kwargs = {lstm_hidden_size = 16}")
+    policy = SB3(task, SB3Config(8_000, (16,), given, "sb3:RecurrentPPO"), 0)
+    policy.improve(LearnedReward(TrueReward(task.truth.at)), 8_000, 0)
+    judged = task.sibling(100)
+    assert evaluate(judged, policy.acting(), 1).mean() > 0.9
+    assert evaluate(judged, policy.act, 1).mean() < 0.7  # whoever forgets between two calls guesses
+
+
+def test_golden_what_is_remembered_is_cleared_where_an_episode_begins():
+    """Golden: two rows with one history; one of them starts anew and acts as a fresh one does."""
+    policy = SB3(task_of(RECALL), SB3Config(algorithm="sb3:RecurrentPPO"), 0)
+    seen, now = np.ones((2, 2), np.float32), np.zeros((2, 2), np.float32)
+    acting, fresh = policy.acting(), policy.acting()
+    for _ in range(5):
+        acting(seen)
+    acting(now, np.array([True, False]))
+    fresh(now)
+    mixed, new = acting.state, fresh.state
+    assert all(
+        np.allclose(m[:, 0], n[:, 0]) and not np.allclose(m[:, 1], n[:, 1]) for m, n in zip(mixed, new, strict=True)
+    )

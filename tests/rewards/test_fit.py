@@ -1,5 +1,7 @@
 """Fits: rewards and reliabilities are recovered from every kind of answer; scale, shift, folds and files are right."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -398,3 +400,17 @@ def test_property_heldout_scores_are_of_answers_unseen():
         report = fit(seen, RewardConfig(kind=kind, epochs=5), discrete=False, terminates=False, seed=0).report
         assert len(report.heldout_scores[0]) == 40 and np.isfinite(report.heldout_scores[0]).all()
         assert report.heldout < np.log(0.5) + 0.1
+
+
+def test_property_a_fit_is_not_led_by_one_that_says_nothing_of_the_answers():
+    """From a reward of other answers that contradict these, and from none, it comes to the same."""
+    config = RewardConfig(members=3, width=16, precision="float32")
+    seen = evidence("compare2", count=200)
+    part = seen.parts[0]
+    turned = replace(seen, parts=(replace(part, level=1 - part.level),))
+    astray = fit(turned, config, discrete=False, terminates=False, seed=3)
+    alone = fit(seen, config, discrete=False, terminates=False, seed=4)
+    led = fit(seen, config, discrete=False, terminates=False, seed=4, warm=astray)
+    assert np.array_equal(led.value(seen.segments), alone.value(seen.segments))
+    helped = fit(seen, config, discrete=False, terminates=False, seed=4, warm=alone)
+    assert not np.array_equal(helped.value(seen.segments), alone.value(seen.segments))

@@ -85,6 +85,23 @@ class Follow(Identity):
         return -float((action[0] - 2 * self.seen[0]) ** 2)
 
 
+class Recall(gymnasium.Env):
+    """Shows the answer at first, then nothing; of three actions the last is the answer, and worth 1 if it is right."""
+
+    observation_space = ROW
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.answer, self.count = int(self.np_random.integers(2)), 0
+        return np.array([2.0 * self.answer - 1.0, 0.0], np.float32), {}
+
+    def step(self, action: int) -> Out:
+        self.count += 1
+        right = self.count == 3 and int(action) == self.answer
+        return np.array([0.0, self.count == 2], np.float32), float(right), self.count == 3, False, {}
+
+
 class Broken(Identity):
     """Returns a NaN at the fourth step, in the observation or in the reward."""
 
@@ -185,6 +202,7 @@ LADDER = register("Ladder", Ladder)
 LEAVE = register("Leave", Leave, 10)
 IDENTITY = register("Identity", Identity, 10)
 FOLLOW = register("Follow", Follow, 10)
+RECALL = register("Recall", Recall, 3)
 WILD = register("Wild", Wild)
 ROWS = register("Rows", Rows)
 ENDLESS = register("Endless", Identity, None)

@@ -6,9 +6,8 @@ solved by Newton's method, and its members are draws from the posterior. Nets (`
 is solved on all answers. The last layer of an MLP or a CNN is solved before the climb too: on few answers random hidden
 layers with the best head are hard to beat (50 comparisons of pendulum segments, three data seeds: rank correlation of G
 with truth 0.95, after 20 epochs of Adam alone 0.89), and a member keeps them unless climbing raises its held-out
-likelihood.
-
-A fold never splits a group of segments (one episode, one prompt).
+likelihood. A fit goes on from the one before, unless that says nothing of the answers by now: one wrong guess among wrong
+answers would be kept for ever. A fold never splits a group of segments (one episode, one prompt).
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from accord.rewards.nets import MLP, Net, SegmentTransformer, Stacked, module_cl
 from accord.rewards.posterior import Posterior, empirical, left_out, maximise, score
 from accord.rewards.sampling import sample
 from accord.rewards.settings import RewardConfig, check_kind
-from accord.rewards.training import Chosen, Climb, Plan, Problem, chosen, climb, scores
+from accord.rewards.training import Chosen, Climb, Plan, Problem, added, chosen, climb, scores
 from accord.runtime import products
 from accord.types import Comparisons, Evidence, NotFinite, Segment
 
@@ -43,6 +42,7 @@ __all__ = ["FitReport", "FittedReward", "Reliability", "RewardConfig", "fit"]
 
 FOLDS = 5  # at least: each member leaves out a fifth of the groups
 MANY = 8  # inputs, beyond which a kernel reward weighs them by default: docs/label-efficiency.md
+DULL = 0.05  # nats an answer: a reward that adds less to its likelihood is nothing to start from
 BLOCK = 64  # segments whose rewards are computed at once: hidden rows stay in the cache
 
 
@@ -82,8 +82,7 @@ def fit(
     reward near 0. `unlabelled` segments are what `config.gate` may label. `picture`: observations are the bytes of one,
     of so many channels, rows and columns. The same arguments give the same reward, bit for bit, on one machine.
 
-    Raises InputError for segments of mixed sorts, without an encoder or that this kind cannot read, NotFinite naming
-    the place of a NaN.
+    Raises InputError for segments of mixed sorts or that this kind cannot read, NotFinite naming the place of a NaN.
     """
     check_kind(config, picture)
     number = version if version is not None else (1 if warm is None else warm.version + 1)
@@ -148,6 +147,8 @@ def _fit(
         sizes = (raw.observation.shape[2], raw.action.shape[2])
         net = build(config, sizes, picture) if kept is None else kept.net
         problem = problem_of(config, net, features, parts, layout)
+        if kept and added(problem, _start(config, problem, seed, kept, evidence.annotators)) < DULL:
+            return _fit(evidence, config, discrete, terminates, seed, None, encode, picture)
         found = _climb(config, problem, folds, seed, kept, evidence.annotators)
     reward = _freeze(found, features, layout, evidence.annotators, terminates)
     report = FitReport(

@@ -178,6 +178,13 @@ def mean_scores(
     return total / torch.as_tensor(sum(weight.sum(1) for weight in weights)).clamp_min(1.0)
 
 
+def added(problem: Problem, flat: Float[Tensor, "member parameter"]) -> float:
+    """What the values of segments add to the mean log-likelihood of an answer, in nats."""
+    every = [chosen(np.ones((len(flat), len(part.outcome)), bool)) for part in problem.parts]
+    blank = torch.cat([torch.zeros_like(flat[:, : problem.net_size]), flat[:, problem.net_size :]], 1)
+    return float((mean_scores(problem, flat, every) - mean_scores(problem, blank, every)).mean())
+
+
 @dataclass(frozen=True)
 class Plan:
     """How long and how fast to climb."""

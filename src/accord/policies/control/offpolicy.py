@@ -21,9 +21,10 @@ from torch import Tensor
 
 from accord.policies.control.replay import Replay, Rows
 from accord.policies.control.stack import Learned
+from accord.policies.memoryless import Memoryless
 from accord.policies.shaping import shaped
 from accord.runtime import products
-from accord.types import InputError, LearnedReward, Metrics, NotFinite, Signal, StepBatch, Task, TaskSpec
+from accord.types import Acting, InputError, LearnedReward, Metrics, NotFinite, Signal, StepBatch, Task, TaskSpec
 
 WIDE = 128  # hidden units from which bfloat16 products save more than their conversions cost
 
@@ -179,6 +180,10 @@ class OffPolicy(ABC):
             if seed is None:
                 return self.to_env(self.mode(rows))
             return self.to_env(self.explore(rows, torch.Generator().manual_seed(seed)))
+
+    def acting(self) -> Acting:
+        """Nothing is remembered."""
+        return Memoryless(self)
 
     @abstractmethod
     def mode(self, observation: Float[Tensor, "env observation"]) -> Float[Tensor, "env action"]:

@@ -23,8 +23,9 @@ from accord.functional.returns import generalised_advantage
 from accord.functional.scaling import Scale, merged, scaled
 from accord.policies.control.distributions import Categorical, Gaussian
 from accord.policies.control.nets import ActorCritic, PictureActorCritic
+from accord.policies.memoryless import Memoryless
 from accord.policies.shaping import shaped
-from accord.types import InputError, LearnedReward, Metrics, NotFinite, Signal, StepBatch, Task
+from accord.types import Acting, InputError, LearnedReward, Metrics, NotFinite, Signal, StepBatch, Task
 
 LEAST_INSIDE = 0.01  # share of rows
 ROW_PASSES = (
@@ -141,6 +142,10 @@ class PPO:
             return self.law.to_env(self.law.mode(out))
         noise = self.law.noise((len(observation),), torch.Generator().manual_seed(seed))
         return self.law.to_env(self.law.sample(out, self.net.log_sd, noise))
+
+    def acting(self) -> Acting:
+        """Nothing is remembered."""
+        return Memoryless(self)
 
     def improve(self, signal: Signal, budget: int, seed: int) -> Metrics:
         """Learns for at least `budget` environment steps, in whole rollouts."""

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 PREFIX = "sb3:"
 LIBRARIES = ("stable_baselines3", "sb3_contrib")
 LEFT_OUT = {
-    "RecurrentPPO": "carries a memory from action to action, which a policy here cannot",
-    "MaskablePPO": "needs masks of actions, which a task here does not give",
+    "MaskablePPO": "needs masks of actions, which a task here does not give",  # without them it is PPO
 }
 
 

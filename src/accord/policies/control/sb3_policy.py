@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import set_random_seed
@@ -29,7 +29,7 @@ from accord.policies.control.offpolicy import refuse_pictures
 from accord.policies.control.sb3 import SB3Config, learner
 from accord.policies.control.sb3_env import Rewarded
 from accord.policies.shaping import shaped
-from accord.types import InputError, LearnedReward, Metrics, NotFinite, Signal, StepBatch, Task
+from accord.types import Acting, InputError, LearnedReward, Metrics, NotFinite, Signal, StepBatch, Task
 
 ROWS = 2_048  # of a roll-out over all copies, at most: stable-baselines3's default for the one copy that it assumes
 CHUNK = 4_096  # rows of a memory that are judged at once
@@ -91,10 +91,11 @@ class SB3:
 
     def act(self, observation: Float32[np.ndarray, "env observation"], seed: int | None = None) -> np.ndarray:
         """The most likely action; a draw from the policy where a seed is given."""
-        with alone(0 if seed is None else seed):
-            self.model.action_space.seed(seed)
-            action, _ = self.model.predict(observation, deterministic=seed is None)
-        return np.asarray(action)
+        return self.acting()(observation, seed=seed)
+
+    def acting(self) -> Acting:
+        """With a memory of its own, where the class has one."""
+        return Playing(self.model)
 
     def save(self, folder: Path) -> None:
         """Weights, optimisers and memory as safetensors, all else as JSON."""
@@ -104,6 +105,25 @@ class SB3:
         """What `save` wrote."""
         counters = sb3_kept.load(self.model, folder)
         self.version, self.reward_version = counters["version"], counters["reward_version"]
+
+
+class Playing:
+    """The library's `predict`, and what it gave to be given back."""
+
+    def __init__(self, model: BaseAlgorithm) -> None:
+        self.model = model
+        self.state: tuple[np.ndarray, ...] | None = None
+
+    def __call__(
+        self,
+        observation: Float32[np.ndarray, "env observation"],
+        started: Bool[np.ndarray, "env"] | None = None,
+        seed: int | None = None,
+    ) -> np.ndarray:
+        with alone(0 if seed is None else seed):
+            self.model.action_space.seed(seed)
+            action, self.state = self.model.predict(observation, self.state, started, deterministic=seed is None)
+        return np.asarray(action)
 
 
 @contextmanager
@@ -149,7 +169,8 @@ def _made(env: Rewarded, config: SB3Config, seed: int) -> BaseAlgorithm:
     if config.hidden:
         given["policy_kwargs"] = {**given.get("policy_kwargs", {}), "net_arch": list(config.hidden)}
     try:
-        return kind(**{"policy": "MlpPolicy", "env": env, "seed": seed, "device": "cpu", **given})
+        plain = "MlpPolicy" if "MlpPolicy" in kind.policy_aliases else "MlpLstmPolicy"
+        return kind(**{"policy": plain, "env": env, "seed": seed, "device": "cpu", **given})
     except (AssertionError, TypeError, ValueError) as error:
         raise InputError(
             f"policy.algorithm is {config.algorithm}, which refused {env.task.spec.id}: {error}"
