@@ -11,6 +11,7 @@ two tasks' losses of mean normalised return, `p_below_margin` that of a one-side
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,9 +21,10 @@ from bench.harness import Bench, Result, column
 from bench.labels_to_90 import TASKS as ALL
 from bench.labels_to_90 import Task
 
-TASKS = ALL[:2]  # Pendulum-v1 and the fixed-horizon CartPole
 LABELS, WRONG, MARGIN = 200, 0.3, 0.1
 FIRST_SEED = 10_500
+# CartPole's are fresh ones: what leads a policy back that wrong answers led astray was made after the first were seen.
+TASKS = (replace(ALL[0], first=FIRST_SEED), replace(ALL[1], first=11_000))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -43,7 +45,8 @@ def compared(bench: Bench, task: Task) -> dict[str, object]:
             "clean": (ours, (*common, "oracle")),
             "wrong": (ours, (*common, "mistaken", "--wrong", WRONG)),
             "true": (ours, (task.algorithm, task.id, task.steps if not quick else steps)),
-        }
+        },
+        [seed if bench.options.dev else seed - FIRST_SEED + task.first for seed in bench.options.seed_list()],
     )
     true = float(np.mean(column(results["true"], "mean")))
     scores = {

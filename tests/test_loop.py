@@ -21,6 +21,7 @@ from accord.loop import Parts, Plan, State, learning_steps, paced, round_half, s
 from accord.progress import Silent
 from accord.rewards.judge import Forecasts
 from accord.types import (
+    Acting,
     ActionSpec,
     Annotator,
     Collected,
@@ -85,6 +86,9 @@ class Obedient:
         self.task, self.heard = task, heard
 
     def act(self, observation: np.ndarray, seed: int | None = None) -> np.ndarray:
+        raise AssertionError("nobody acts here")
+
+    def acting(self) -> Acting:
         raise AssertionError("nobody acts here")
 
     def improve(self, signal: Signal, budget: int, seed: int) -> Metrics:
@@ -329,6 +333,7 @@ def test_golden_labels_of_five_rounds():
     # 25 first; 75 more as 1/2 : 1/3 : 1/4 : 1/5 of 77/60, cumulative 29.22, 48.70, 63.31, 75.
     assert spread(100, 5, 0.25) == (25, 54, 74, 88, 100)
     assert spread(7, 1, 0.25) == (7,)
+    assert spread(50, 5, 0.2, falling=0.0) == (10, 20, 30, 40, 50)
 
 
 def test_golden_steps_are_even_or_grow_with_the_round():

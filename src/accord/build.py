@@ -132,7 +132,7 @@ class Made:
                 f"policy.steps is {policy.steps}; the first segments take {explored}: raise it, or lower task.envs or "
                 "feedback.pretrain."
             )
-        labels = loop.spread(feedback.labels, rounds, feedback.first)
+        labels = loop.spread(feedback.labels, rounds, feedback.first, feedback.falling)
         return loop.Plan(self.settings.seed, labels, loop.paced(policy.steps, explored, rounds, feedback.growth))
 
     def _explore_ticks(self) -> int:

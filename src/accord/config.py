@@ -34,6 +34,7 @@ class FeedbackConfig:
     segment: int = 50  # steps; B-Pref's choice (arXiv:2111.03026)
     rounds: int = 5  # of collecting, asking, fitting and improving
     first: float = 0.25  # share of the labels asked before the policy has learned; #771 of imitation searched 0.05-0.25
+    falling: float = 1.0  # later rounds ask as (1 + t) to minus this power: imitation #771 chose 1; 0: alike (B-Pref)
     growth: float = 0.0  # the steps of round t are as (1 + t) to this power: 0 spreads them evenly
     pretrain: int = 0  # steps on the entropy of states before the first question (PEBBLE, arXiv:2106.05091: 9,000)
     store: str = ""  # URL of the database; "" is a file in the run's folder
@@ -43,6 +44,7 @@ class FeedbackConfig:
         _within("feedback.segment", self.segment, 1, 10_000)
         _within("feedback.rounds", self.rounds, 1, 100_000)
         _within("feedback.first", self.first, 0.0, 1.0)
+        _within("feedback.falling", self.falling, 0.0, 4.0)
         _within("feedback.growth", self.growth, 0.0, 4.0)
         _within("feedback.pretrain", self.pretrain, 0, 10**12)
         if self.demonstrations and self.queries.kind != "demonstrate":

@@ -243,13 +243,13 @@ def _shown(record: Mapping[str, object]) -> dict[str, float]:
     return {"true_return": float(value)} if isinstance(value, int | float) and np.isfinite(value) else {}
 
 
-def spread(total: int, rounds: int, first: float) -> tuple[int, ...]:
-    """Cumulative labels by round: `first` of them in round 0, the rest falling as 1 / (1 + round).
+def spread(total: int, rounds: int, first: float, falling: float = 1.0) -> tuple[int, ...]:
+    """Cumulative labels by round: `first` of them in round 0, the rest as (1 + round)^-falling.
 
-    Front-loading is B-Pref's and imitation's hyperbolic schedule (imitation #771 chose it).
+    B-Pref's and imitation's schedules: 1 is hyperbolic (imitation #771 chose it), 0 is constant.
     """
     start = max(1, round_half(total * first)) if rounds > 1 else total
-    weights = np.array([1.0 / (1 + t) for t in range(1, rounds)])
+    weights = np.arange(2.0, rounds + 1.0) ** -falling
     later = np.cumsum(weights) / weights.sum() * (total - start) if rounds > 1 else np.zeros(0)
     return (start, *(start + round_half(float(x)) for x in later))
 

@@ -12,7 +12,9 @@ from accord.types import LearnedReward, NotFinite, StepBatch
 def shaped(signal: LearnedReward, batch: StepBatch) -> Float[Tensor, "batch time"]:
     """mean - pessimism * spread, less the costs at their multipliers. Raises NotFinite where one is no number."""
     scored = signal.reward(batch)
-    reward = scored.mean - signal.shaping.pessimism * scored.spread
+    reward, pessimism = scored.mean, signal.shaping.pessimism
+    if pessimism:
+        reward = reward - pessimism * scored.spread
     for multiplier, cost in zip(signal.shaping.cost_multipliers, signal.costs, strict=True):
         reward = reward - multiplier * cost(batch).mean
     if not bool(torch.isfinite(reward).all()):

@@ -6,8 +6,8 @@ solved by Newton's method, and its members are draws from the posterior. Nets (`
 is solved on all answers. The last layer of an MLP or a CNN is solved before the climb too: on few answers random hidden
 layers with the best head are hard to beat (50 comparisons of pendulum segments, three data seeds: rank correlation of G
 with truth 0.95, after 20 epochs of Adam alone 0.89), and a member keeps them unless climbing raises its held-out
-likelihood. A fit goes on from the one before, unless that says nothing of the answers by now: one wrong guess among wrong
-answers would be kept for ever. A fold never splits a group of segments (one episode, one prompt).
+likelihood. A fit goes on from the one before, unless that says nothing of the answers by now: a wrong guess would stay.
+A fold never splits a group of segments (one episode, one prompt).
 """
 
 from __future__ import annotations

@@ -56,11 +56,12 @@ class Replay:
         while self.added + len(rows) > len(self.serial) < self.capacity:
             self._grow()
         at = self.added % self.capacity
-        room = self.capacity - at
-        for start, part, numbers in ((at, rows[:room], serial[:room]), (0, rows[room:], serial[room:])):
-            self.table[start : start + len(part)] = part
-            self.serial[start : start + len(part)] = numbers
         self.added += len(rows)
+        room = self.capacity - at
+        if room < len(rows):  # the rest goes to the front
+            self.table[: len(rows) - room], self.serial[: len(rows) - room] = rows[room:], serial[room:]
+            rows, serial = rows[:room], serial[:room]
+        self.table[at : at + len(rows)], self.serial[at : at + len(rows)] = rows, serial
 
     def _grow(self) -> None:
         more = min(len(self.serial), self.capacity - len(self.serial))
@@ -73,8 +74,8 @@ class Replay:
         if near:
             age = torch.randint(min(newest, len(self)), (near,), generator=generator)
             rows[:near] = (self.added - 1 - age) % self.capacity
-        observation, action, final, terminated = self.table[rows].split(self.widths, 1)
-        return Rows(observation, action, final, terminated[:, 0] > 0, self.serial[rows])
+        observation, action, final, terminated = self.table.index_select(0, rows).split(self.widths, 1)
+        return Rows(observation, action, final, terminated[:, 0] > 0, self.serial.index_select(0, rows))
 
     def save(self, path: Path) -> None:
         """All rows, in the order in which they lie."""

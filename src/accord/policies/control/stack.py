@@ -86,7 +86,12 @@ class Stack(Learned):
 
     def __call__(self, *columns: Float[Tensor, "batch _"]) -> Float[Tensor, "net batch out"]:
         """Every net on the same rows, whose columns may come in parts; in float32, as for acting."""
-        return _passed(columns, self.last)[0]
+        rows = torch.cat(columns, 1).expand(self.nets, -1, -1)
+        (first, bias), *others = self.last
+        rows = torch.baddbmm(bias, rows, first[:, :-1])
+        for weight, bias in others:
+            rows = torch.baddbmm(bias, rows.relu_(), weight)
+        return rows
 
     def learn(self, *columns: Float[Tensor, "batch _"], beside: int = 0) -> Float[Tensor, "net batch out"]:
         """The same in the working precision, and `descend` may follow: a loss of what this returns.
