@@ -17,7 +17,6 @@ from accord.functional.statistics import (
     holm,
     iqm,
     kendall,
-    krippendorff,
     mean,
     paired_bootstrap_interval,
     pearson,
@@ -169,28 +168,3 @@ def test_property_correlations_equal_scipy(pair: np.ndarray):
     signs = np.sign(np.subtract.outer(x, x)) * np.sign(np.subtract.outer(y, y))
     ties = [np.count_nonzero(np.subtract.outer(v, v)) for v in (x, y)]
     assert kendall(x, y) == pytest.approx(signs.sum() / math.sqrt(ties[0] * ties[1]))
-
-
-def test_golden_krippendorff_on_his_own_example():
-    # Krippendorff (2011), example C: four observers, twelve units, some not coded.
-    none = math.nan
-    values = np.array(
-        [
-            [1, 2, 3, 3, 2, 1, 4, 1, 2, none, none, none],
-            [1, 2, 3, 3, 2, 2, 4, 1, 2, 5, none, 3],
-            [none, 3, 3, 3, 2, 3, 4, 2, 2, 5, 1, none],
-            [1, 2, 3, 3, 2, 4, 4, 1, 2, 5, 1, none],
-        ],
-        float,
-    )
-    assert krippendorff(values) == pytest.approx(0.743, abs=5e-4)
-    assert krippendorff(values, "ordinal") == pytest.approx(0.815, abs=5e-4)
-    assert krippendorff(values, "interval") == pytest.approx(0.849, abs=5e-4)
-
-
-def test_golden_krippendorff_of_chance_and_of_nothing():
-    chance = rng().integers(0, 2, size=(2, 4000)).astype(float)
-    assert abs(krippendorff(chance)) < 0.06
-    assert krippendorff(np.vstack([chance[0], chance[0]])) == 1.0
-    assert math.isnan(krippendorff(np.full((2, 3), math.nan)))
-    assert math.isnan(krippendorff(np.ones((2, 3))))

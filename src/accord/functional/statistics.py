@@ -1,4 +1,4 @@
-"""Figures with intervals: returns over seeds, shares, calibration, agreement. Pure; randomness is an argument.
+"""Figures with intervals: returns over seeds, shares, calibration. Pure; randomness is an argument.
 
 Axes: `run` (one seed), `task`, `query`. Intervals are (low, high), two-sided, and cover `level` of cases.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -48,7 +47,7 @@ def bootstrap_interval(
     """
     runs, tasks = scores.shape
     rows = rng.integers(runs, size=(draws, runs, tasks))
-    return _percentiles(np.array([statistic(scores[row, np.arange(tasks)]) for row in rows]), level)
+    return percentiles(np.array([statistic(scores[row, np.arange(tasks)]) for row in rows]), level)
 
 
 def paired_bootstrap_interval(
@@ -63,7 +62,7 @@ def paired_bootstrap_interval(
     runs, tasks = ours.shape
     columns = np.arange(tasks)
     rows = rng.integers(runs, size=(draws, runs, tasks))
-    return _percentiles(
+    return percentiles(
         np.array([statistic(ours[row, columns]) - statistic(theirs[row, columns]) for row in rows]), level
     )
 
@@ -88,10 +87,11 @@ def probability_of_improvement(
         row = rng.multinomial(runs, np.full(runs, 1 / runs), size=draws)
         column = rng.multinomial(others, np.full(others, 1 / others), size=draws)
         found += np.einsum("dr,rc,dc->d", row, wins, column) / (runs * others)
-    return float(np.mean([wins.mean() for wins in won])), _percentiles(found / len(won), level)
+    return float(np.mean([wins.mean() for wins in won])), percentiles(found / len(won), level)
 
 
-def _percentiles(found: Float[np.ndarray, "draw"], level: float) -> Interval:
+def percentiles(found: Float[np.ndarray, "draw"], level: float) -> Interval:
+    """What holds the middle `level` of the draws."""
     low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -201,40 +201,3 @@ def kendall(x: Float[np.ndarray, "item"], y: Float[np.ndarray, "item"]) -> float
 
 def _vary(x: Float[np.ndarray, "item"], y: Float[np.ndarray, "item"]) -> bool:
     return len(x) >= 2 and bool(np.ptp(x) > 0) and bool(np.ptp(y) > 0)
-
-
-def krippendorff(
-    values: Float[np.ndarray, "annotator query"], metric: Literal["nominal", "ordinal", "interval"] = "nominal"
-) -> float:
-    """Krippendorff's `alpha = 1 - D_o / D_e`, at most 1; 0 is chance. NaN in `values` is "not answered".
-
-    Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011). NaN where no query has two answers, or where
-    all answers are equal.
-    """
-    levels, codes = np.unique(values[~np.isnan(values)], return_inverse=True)
-    coded = np.full(values.shape, -1)
-    coded[~np.isnan(values)] = codes
-    counts = np.stack([(coded == c).sum(0) for c in range(len(levels))]) if len(levels) else np.zeros((0, 0), int)
-    counts = counts[:, counts.sum(0) >= 2]
-    if counts.size == 0:
-        return math.nan
-    answers = counts.sum(0)
-    observed = (counts / (answers - 1)) @ counts.T - np.diag((counts / (answers - 1)).sum(1))
-    total = observed.sum(0)
-    expected = (np.outer(total, total) - np.diag(total)) / (total.sum() - 1)
-    distance = _distance(levels, total, metric)
-    if (expected * distance).sum() == 0:
-        return math.nan
-    return float(1 - (observed * distance).sum() / (expected * distance).sum())
-
-
-def _distance(
-    levels: Float[np.ndarray, "level"], total: Float[np.ndarray, "level"], metric: str
-) -> Float[np.ndarray, "level level"]:
-    if metric == "nominal":
-        return 1.0 - np.eye(len(levels))
-    if metric == "interval":
-        return np.square(levels[:, None] - levels[None])
-    # Ordinal: answers strictly between two levels, and half of those at either.
-    middle = np.cumsum(total) - total / 2
-    return np.square(middle[:, None] - middle[None])

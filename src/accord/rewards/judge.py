@@ -25,12 +25,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from accord.functional.agreement import counted, krippendorff, percent_agreement
 from accord.functional.statistics import (
     brier,
     calibration_bins,
     ece,
     effective_count,
-    krippendorff,
     pearson,
     spearman,
     wilson,
@@ -201,16 +201,9 @@ def _measured(
 
 def _agreement(forecasts: Forecasts) -> tuple[float | None, float | None]:
     """Share of agreeing pairs of annotators, and Krippendorff's alpha, over pairs of segments that two answered."""
-    people, pairs = (int(column.max(initial=-1)) + 1 for column in (forecasts.annotator, forecasts.pair))
-    said = np.full((people, pairs), np.nan)
-    said[forecasts.annotator, forecasts.pair] = forecasts.outcome
-    answered = (~np.isnan(said)).sum(0)
-    possible = int((answered * (answered - 1)).sum())
-    if possible == 0:
-        return None, None
-    same = [(said == level).sum(0) for level in (0.0, 0.5, 1.0)]
-    agreeing = sum(int((n * (n - 1)).sum()) for n in same)
-    return agreeing / possible, _number(krippendorff(said))
+    said = np.unique(np.stack([forecasts.pair, forecasts.annotator, np.round(2 * forecasts.outcome)]), axis=1)
+    counts = counted(said[0].astype(int), said[2].astype(int), int(said[0].max(initial=-1)) + 1, 3)
+    return _number(percent_agreement(counts)), _number(krippendorff(counts))
 
 
 def _number(x: float) -> float | None:
