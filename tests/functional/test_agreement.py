@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -128,4 +129,4 @@ def test_property_every_round_of_expectation_maximisation_climbs(seed: int):
     """But for what smoothing costs."""
     _, item, who, said = crowd(seed, 60)
     levels = [dawid_skene(item, who, said, 3, rounds).log_likelihood for rounds in range(1, 12)]
-    assert all(later >= earlier - 1e-3 for earlier, later in zip(levels, levels[1:], strict=False))
+    assert all(later >= earlier - 1e-3 for earlier, later in pairwise(levels))
