@@ -28,7 +28,7 @@ def adam_(
     """
     step += 1
     epsilon = EPSILON / math.sqrt(1.0 - betas[1] ** float(step))
-    torch._fused_adam_(
+    torch._fused_adam_(  # type: ignore[attr-defined]
         [flat],
         [slope],
         [mean],

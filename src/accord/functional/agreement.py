@@ -9,12 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import logsumexp
 
 from accord.functional.statistics import Interval, percentiles
 
@@ -145,21 +143,19 @@ def dawid_skene(
     """
     items, annotators = int(item.max()) + 1, int(annotator.max()) + 1
     votes = counted(item, label, items, labels)
-    belief = votes / np.maximum(votes.sum(1, keepdims=True), 1)
-    tally = partial(_tally, annotator * labels + label, annotators, labels)
-    before = -math.inf
-    for _ in range(max(1, rounds)):
-        share = belief.mean(0)
-        confusion = tally(belief[item]) + SMOOTHED
+    belief, before = votes / np.maximum(votes.sum(1, keepdims=True), 1), -math.inf
+    said = annotator * labels + label
+    while True:
+        share, rounds = belief.mean(0), rounds - 1
+        confusion = _tally(said, annotators, labels, belief[item]) + SMOOTHED
         confusion /= confusion.sum(2, keepdims=True)
         scores = np.tile(np.log(np.maximum(share, 1e-300)), (items, 1))
         np.add.at(scores, item, np.log(confusion[annotator, :, label]))
-        level = float(logsumexp(scores, axis=1).sum()) / len(item)
-        belief = np.exp(scores - logsumexp(scores, axis=1, keepdims=True))
-        if level - before < STILL:
-            break
+        total = np.logaddexp.reduce(scores, axis=1, keepdims=True)
+        belief, level = np.exp(scores - total), float(total.sum()) / len(item)
+        if rounds <= 0 or level - before < STILL:
+            return Consensus(belief, confusion, share, level)
         before = level
-    return Consensus(belief, confusion, share, level)
 
 
 def _tally(
