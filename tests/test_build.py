@@ -155,7 +155,6 @@ def test_golden_a_termination_pads_and_the_run_goes_through(tmp_path: Path):
     ("changes", "names"),
     [
         ({"policy": {"steps": 2 * 10 * ENVS}}, "policy.steps is 320"),
-        ({"feedback": {"annotator": "web"}}, "feedback.annotator"),
         ({"task": {"id": "CartPol-v1"}}, "did you mean CartPole-v1"),
     ],
 )

@@ -21,7 +21,9 @@ TIME, ENVS = 12, 2
 def window_of(terminated: np.ndarray, truncated: np.ndarray, real: np.ndarray) -> Window:
     rows = np.arange(terminated.size, dtype=np.float32).reshape(terminated.shape)
     begun = np.zeros(terminated.shape, np.int64)
-    return Window(rows[..., None], rows[..., None], rows, terminated, truncated, real, begun, 0)
+    return Window(
+        rows[..., None], rows[..., None], rows, terminated, truncated, real, begun, np.zeros((*real.shape, 0)), 0
+    )
 
 
 def may_start(window: Window, t: int, env: int, length: int) -> bool:
@@ -145,7 +147,7 @@ def test_golden_only_the_last_steps_are_kept():
     none = np.zeros(envs, bool)
     recent.begin(row)
     for tick in range(7):
-        recent.record(np.zeros(envs, int), row, flat + tick, none, none, ~none)
+        recent.record(np.zeros(envs, int), row, flat + tick, none, none, ~none, np.zeros((envs, 0)))
     window = recent.window(2)
     assert (len(window), window.tick) == (4, 3)
     assert window.reward[:, 0].tolist() == [3, 4, 5, 6]

@@ -37,7 +37,8 @@ def collect(
     for t, env in chosen:
         begun = int(window.begun[t, env])
         episode = begun * task.spec.envs + int(env)
-        provenance = Provenance(task.spec.id, round, policy_version, seed, episode, window.tick + int(t) - begun)
+        start, replay = window.tick + int(t) - begun, window.state[t, env].tobytes()
+        provenance = Provenance(task.spec.id, round, policy_version, seed, episode, start, replay)
         segment, truth = _cut(window, int(t), int(env), length)
         made.append(Collected(segment, provenance, truth))
     return made

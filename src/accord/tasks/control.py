@@ -64,12 +64,14 @@ class ControlConfig:
 class ControlTask:
     """N copies of one environment behind the `Task` protocol. `truth` belongs to teachers and evaluation alone."""
 
-    def __init__(self, config: ControlConfig, counter: dict[str, int] | None = None) -> None:
-        self.config = config
+    def __init__(self, config: ControlConfig, counter: dict[str, int] | None = None, filmed: bool = False) -> None:
+        """`filmed`: the simulator's state is kept before each step, so that people can be shown what was done."""
+        self.config, self.filmed = config, filmed
         self._stepper, self.spec = _open(config)
         self._counter: dict[str, int] = {} if counter is None else counter
         self._purpose = "improve"
         self._tick = 0
+        self._stateless = np.zeros((self.spec.envs, 0))
         self.recent = Recent(self.spec.envs, self.spec.observation_size if self.spec.picture else 0)
         self.truth = Truth(self.spec.envs)
 
@@ -104,6 +106,7 @@ class ControlTask:
 
     def step(self, action: np.ndarray) -> Transition:
         """One step of every copy. Raises `NotFinite` where the environment returns a NaN or an infinity."""
+        before = self._stepper.states() if self.filmed else self._stateless
         observation, final, reward, terminated, truncated, real = self._stepper.step(action)
         seen_finite = self.spec.picture is not None or np.isfinite(final).all()  # bytes always are
         if not (seen_finite and np.isfinite(reward).all()):
@@ -113,7 +116,7 @@ class ControlTask:
         self._tick += 1
         self._counter[self._purpose] = self._counter.get(self._purpose, 0) + int(real.sum())
         self.truth.record(reward)
-        self.recent.record(action, observation, reward, terminated, truncated, real)
+        self.recent.record(action, observation, reward, terminated, truncated, real, before)
         return Transition(observation, final, terminated, truncated, real, serial)
 
     def _refuse(self, final: np.ndarray, reward: np.ndarray) -> None:

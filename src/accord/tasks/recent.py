@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int, Real
+from jaxtyping import Bool, Float32, Float64, Int, Real
 from safetensors.numpy import load_file, save_file
 
 from accord.types import InputError
 
 WINDOW_STEPS = 50_000  # steps kept; at 20 numbers a step 4 MB
+NAMES = ("observation", "action", "reward", "terminated", "truncated", "real", "begun", "state")
 WINDOW_BYTES = 256 << 20  # of pictures kept: 9,510 steps of Atari, where 50,000 would be 1.4 GB
 
 
@@ -27,6 +28,7 @@ class Window:
     truncated: Bool[np.ndarray, "time env"]
     real: Bool[np.ndarray, "time env"]
     begun: Int[np.ndarray, "time env"]
+    state: Float64[np.ndarray, "time env number"]  # of the simulator before the step; no numbers where not kept
     tick: int  # of the first row
 
     def __len__(self) -> int:
@@ -60,9 +62,10 @@ class Recent:
         terminated: Bool[np.ndarray, "env"],
         truncated: Bool[np.ndarray, "env"],
         real: Bool[np.ndarray, "env"],
+        state: Float64[np.ndarray, "env number"],
     ) -> None:
         """One more tick: the observation acted on, the action, and what came of it."""
-        self._rows.append((self._observation, action, reward, terminated, truncated, real, self._begun))
+        self._rows.append((self._observation, action, reward, terminated, truncated, real, self._begun, state))
         self._tick += 1
         self._observation = observation
         fresh = terminated | truncated | ~real
@@ -80,16 +83,14 @@ class Recent:
 
     def save(self, path: Path) -> None:
         """The kept steps, for a run that is resumed."""
-        names = ("observation", "action", "reward", "terminated", "truncated", "real", "begun")
         columns = [np.stack(column) for column in zip(*self._rows, strict=True)] if self._rows else []
-        arrays = {name: np.ascontiguousarray(column) for name, column in zip(names, columns, strict=False)}
+        arrays = {name: np.ascontiguousarray(column) for name, column in zip(NAMES, columns, strict=False)}
         save_file({**arrays, "tick": np.array([self._tick])}, path)
 
     def load(self, path: Path) -> None:
         """What `save` wrote."""
         arrays = load_file(path)
         self._tick = int(arrays.pop("tick")[0])
-        names = ("observation", "action", "reward", "terminated", "truncated", "real", "begun")
         self._rows.clear()
         if arrays:
-            self._rows.extend(zip(*(arrays[name] for name in names), strict=True))
+            self._rows.extend(zip(*(arrays[name] for name in NAMES), strict=True))

@@ -13,9 +13,10 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
-from jaxtyping import Bool, Float32, Real
+from jaxtyping import Bool, Float32, Float64, Real
 
 from accord.tasks.pictures import flattened, picture_of
+from accord.tasks.simulator import state_of, states_of
 from accord.types import ActionSpec
 
 Stepped = tuple[
@@ -33,6 +34,7 @@ class Stepper(Protocol):
 
     def reset(self, seed: int) -> Real[np.ndarray, "env observation"]: ...
     def step(self, action: np.ndarray) -> Stepped: ...
+    def states(self) -> Float64[np.ndarray, "env number"]: ...  # what may be played again; no numbers: nothing
 
 
 class Vectorised:
@@ -66,6 +68,11 @@ class Vectorised:
         real = ~self._resetting
         self._resetting = ended
         return observation, observation, reward, terminated, truncated, real
+
+    def states(self) -> Float64[np.ndarray, "env number"]:
+        """Of every copy."""
+        found = states_of(self._env)
+        return np.zeros((self._env.num_envs, 0)) if found is None else found
 
 
 class Loop:
@@ -101,6 +108,11 @@ class Loop:
             for i in np.flatnonzero(ended):
                 observation[i] = self._row(self._envs[i].reset()[0])
         return observation, final, reward, terminated, truncated & ~terminated, np.ones(n, bool)
+
+    def states(self) -> Float64[np.ndarray, "env number"]:
+        """Of every copy."""
+        found = [state_of(env) for env in self._envs]
+        return np.stack([np.zeros(0) if state is None else state for state in found])
 
 
 def reader(space: spaces.Space) -> Callable[[object], Real[np.ndarray, "observation"]]:
@@ -141,6 +153,10 @@ class Declared:
         clipped = self._clipped(observation)
         final = clipped if final is observation else self._clipped(final)
         return clipped, final, reward, terminated, truncated, real
+
+    def states(self) -> Float64[np.ndarray, "env number"]:
+        """As they are, in range or not."""
+        return self._stepper.states()
 
     def _clipped(self, observation: Real[np.ndarray, "env observation"]) -> Real[np.ndarray, "env observation"]:
         return np.clip(observation, self.low, self.high) if self._bounded else observation

@@ -1,0 +1,143 @@
+"""A segment as a strip of frames that a page can draw in step with another: one WebP, frames side by side in rows.
+
+Floor 2. What can be played again from a state of the simulator is rendered step by step in a copy of its own; else the
+observations are plotted. Nothing is measured or learned here, so the steps are counted nowhere.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import gymnasium
+import numpy as np
+from PIL import Image, ImageDraw
+
+from accord import runtime
+from accord.tasks.clip import FOLLOWED, FPS
+from accord.tasks.control import ControlConfig, make
+from accord.tasks.simulator import put
+from accord.types import Provenance, Steps
+
+COLUMNS = 8  # frames in a row of the strip
+WIDTH, HEIGHT = 320, 240  # pixels of a frame, at most
+QUALITY = 70
+CURVES = 6  # observations that are plotted at most: those that vary most
+INK = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#475569")
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Frames as one picture; the frame before the first step is among them. `fps` is of the environment's own time."""
+
+    webp: bytes
+    frames: int
+    fps: float
+
+    @property
+    def mime(self) -> str:
+        """With what a player must know."""
+        return f"image/webp; frames={self.frames}; columns={COLUMNS}; fps={self.fps:g}"
+
+
+class Projector:
+    """Renders segments; keeps one copy of each environment open. May be called from any thread, one at a time."""
+
+    def __init__(self) -> None:
+        self._envs: dict[str, gymnasium.Env | None] = {}
+        self._lock = threading.Lock()
+
+    def strip(self, segment: Steps, origin: Provenance) -> Strip:
+        """The frames of a segment: rendered where its simulator's state was kept, else plotted."""
+        with self._lock:
+            env = self._open(origin.task) if origin.replay else None
+            frames = plotted(segment) if env is None else played(env, segment, np.frombuffer(origin.replay, np.float64))
+            fps = FPS if env is None else float(env.metadata.get("render_fps") or FPS)
+        return Strip(_joined(frames), len(frames), fps)
+
+    def _open(self, id: str) -> gymnasium.Env | None:
+        if id not in self._envs:
+            runtime.draw_without_screen()
+            camera = {"camera_name": "track"} if id.startswith(FOLLOWED) else {}
+            try:
+                env = make(ControlConfig(id=id), None, render_mode="rgb_array", **camera)
+                env.reset(seed=0)
+                env.render()
+                self._envs[id] = env
+            except Exception:  # a foreign renderer may raise anything: then there are curves
+                self._envs[id] = None
+        return self._envs[id]
+
+    def close(self) -> None:
+        """Closes every copy."""
+        with self._lock:
+            for env in self._envs.values():
+                if env is not None:
+                    env.close()
+            self._envs.clear()
+
+
+def played(env: gymnasium.Env, segment: Steps, state: np.ndarray) -> list[Image.Image]:
+    """The segment's steps done again from a state of the simulator."""
+    env.reset(seed=0)
+    put(env, state)
+    frames = [_picture(env.render())]
+    discrete = isinstance(env.action_space, gymnasium.spaces.Discrete)
+    for action in segment.action[segment.valid]:
+        env.step(int(action.argmax()) if discrete else action)
+        frames.append(_picture(env.render()))
+    return frames
+
+
+def plotted(segment: Steps) -> list[Image.Image]:
+    """Observations as curves that grow step by step; of many those that vary most."""
+    rows = segment.observation[segment.valid]
+    if segment.observation.dtype == np.uint8:
+        return [Image.new("RGB", (WIDTH, HEIGHT), "white")] * (len(rows) + 1)
+    chosen = np.sort(np.argsort(-rows.std(0), kind="stable")[:CURVES])
+    low, high = rows[:, chosen].min(0), rows[:, chosen].max(0)
+    level = (rows[:, chosen] - low) / np.where(high > low, high - low, 1.0)
+    return [_curves(level[: step + 1], len(rows), chosen.tolist()) for step in range(len(rows))]
+
+
+def _curves(level: np.ndarray, steps: int, names: Sequence[int]) -> Image.Image:
+    picture = Image.new("RGB", (WIDTH, HEIGHT), "white")
+    draw, band = ImageDraw.Draw(picture), HEIGHT / len(names)
+    for place, name in enumerate(names):
+        top = place * band
+        draw.line([(0, top + band), (WIDTH, top + band)], "#e5e7eb")
+        draw.text((4, top + 2), f"o[{name}]", "#6b7280")
+        points = [
+            (WIDTH * t / max(1, steps - 1), top + band - 4 - (band - 8) * float(y))
+            for t, y in enumerate(level[:, place])
+        ]
+        if len(points) > 1:
+            draw.line(points, INK[place % len(INK)], 2)
+        x, y = points[-1]
+        draw.ellipse([x - 3, y - 3, x + 3, y + 3], INK[place % len(INK)])
+    return picture
+
+
+def _picture(seen: object) -> Image.Image:
+    picture = Image.fromarray(np.asarray(seen)).convert("RGB")
+    picture.thumbnail((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+    return picture
+
+
+def _joined(frames: Sequence[Image.Image]) -> bytes:
+    width, height = frames[0].size
+    strip = Image.new("RGB", (width * min(COLUMNS, len(frames)), height * math.ceil(len(frames) / COLUMNS)))
+    for number, frame in enumerate(frames):
+        row, column = divmod(number, COLUMNS)
+        strip.paste(frame, (column * width, row * height))
+    file = io.BytesIO()
+    strip.save(file, "WEBP", quality=QUALITY, method=2)
+    return file.getvalue()
+
+
+def told(mime: str) -> Mapping[str, float]:
+    """What `Strip.mime` says of the strip."""
+    return {name.strip(): float(value) for name, _, value in (part.partition("=") for part in mime.split(";")[1:])}
