@@ -23,7 +23,7 @@ SAID = {
     "seed": "of the whole run",
     "task.id": "a Gymnasium id, or `accord/FixedCartPole-v0`; `ALE/...` with the extra `atari`",
     "task.kind": "a Gymnasium environment; nothing else in this version",
-    "feedback.annotator": "who answers; `web` is not in this version",
+    "feedback.annotator": "who answers: a teacher, or people at the annotation page",
     "feedback.teacher.flaw": "which teacher, see [feedback.md](feedback.md)",
     "feedback.teacher.discount": "weight of a step relative to the one after it",
     "feedback.teacher.mistake": "probability that the answer is turned round",

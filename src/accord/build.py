@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Sequence
+import webbrowser
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import numpy as np
 
 from accord import checkpoints, config, loop, measure, records, runtime
 from accord.feedback.demonstrator import Demonstrator
+from accord.feedback.person import Person
 from accord.feedback.queries import Candidates, compose
 from accord.feedback.recall import recalled
 from accord.feedback.store import Store
@@ -72,11 +76,12 @@ def run(
             write_report(out)
         return records.read_result(out)
     store = Store(settings.feedback.store or f"sqlite:///{out / records.STORE}")
+    watched = progress or Silent()
     try:
         made = Made(settings, store, out)
         state = made.checkpoints.restore() if resume else loop.State()
-        watched = progress or Silent()
-        state = loop.run(made.parts(), made.plan, state, log, watched)
+        with asking(settings, store, out, watched):
+            state = loop.run(made.parts(), made.plan, state, log, watched)
         result = made.finish(state, watched, time.perf_counter() - began)
     finally:
         store.close()
@@ -85,13 +90,28 @@ def run(
     return result
 
 
+@contextmanager
+def asking(settings: config.RunConfig, store: Store, out: Path, progress: Progress) -> Iterator[None]:
+    """Serves the annotation page while a run needs people, and says where it is."""
+    if settings.feedback.annotator != "web":
+        yield
+        return
+    from accord.web.serve import serving  # a run with a teacher need not know it
+
+    with serving(store, out / records.SECRET) as link:
+        progress.announce(f"Answer here: {link}")
+        if sys.stderr.isatty():
+            webbrowser.open(link)
+        yield
+
+
 class Made:
     """The concrete parts of one control run."""
 
     def __init__(self, settings: config.RunConfig, store: Store, out: Path) -> None:
         self.settings, self.store, self.out = settings, store, out
         seed, feedback = settings.seed, settings.feedback
-        self.task = ControlTask(self._copies())
+        self.task = ControlTask(self._copies(), filmed=feedback.annotator == "web")
         check_kind(settings.reward, self.task.spec.picture)
         if feedback.pretrain and self.task.spec.picture is not None:
             raise InputError(
@@ -99,8 +119,6 @@ class Made:
                 "little of what is new: set it to 0."
             )
         self.policy = policy_of(self.task, settings, runtime.derive(seed, "policy"))
-        if feedback.annotator != "teacher":
-            raise InputError(f'feedback.annotator is "{feedback.annotator}"; this version has "teacher": choose it.')
         self.annotator = self._annotator()
         self.plan = self._plan()
         own = module_class(settings.reward.kind) if settings.reward.kind.startswith("module:") else None
@@ -116,6 +134,8 @@ class Made:
     def _annotator(self) -> Annotator:
         """Recorded demonstrations where they are given, else a teacher."""
         feedback, spec, seed = self.settings.feedback, self.task.spec, runtime.derive(self.settings.seed, "teacher")
+        if feedback.annotator == "web":
+            return Person()
         if not feedback.demonstrations:
             return Teacher(self.store, feedback.teacher, seed)
         episodes = demonstrations.read(Path(feedback.demonstrations), spec)

@@ -1,4 +1,4 @@
-"""The command line: accord run | report | verify.
+"""The command line: accord run | serve | report | export | verify.
 
 Nothing heavy is imported before a command runs, so that --help answers at once. Exit codes: 0 done; 1 failed; 2 the
 user's input is wrong, told in one sentence without a traceback.
@@ -76,6 +76,45 @@ def run(
     page = folder / "report.html"
     Console().print(terminal.summary(result, folder, page if page.is_file() else None))
     return DONE
+
+
+@app.command
+def serve(store: str, /, *, host: str = "127.0.0.1", port: int | None = None, browser: bool = True) -> int:
+    """Serves the annotation page of a store until it is stopped; answers are kept as they come.
+
+    Parameters
+    ----------
+    store
+        A run's folder, or the URL of a database.
+    host
+        The address to listen at; others than this machine's own are open to the network.
+    port
+        The port; 8421 where not given, or a free one where that is taken.
+    browser
+        Open the page.
+    """
+    import time
+    import webbrowser
+
+    from accord import records
+    from accord.feedback.store import Store
+    from accord.web.serve import serving
+
+    folder = Path(store)
+    url = f"sqlite:///{folder / records.STORE}" if folder.is_dir() else store
+    secret = (folder if folder.is_dir() else Path(".")) / records.SECRET
+    opened = Store(url)
+    try:
+        with serving(opened, secret, host, port) as link:
+            print(link, flush=True)
+            if browser and sys.stderr.isatty():
+                webbrowser.open(link)
+            while True:
+                time.sleep(3600)
+    except KeyboardInterrupt:
+        return _say(DONE, "Stopped. Every answer that was acknowledged is in the store.")
+    finally:
+        opened.close()
 
 
 @app.command

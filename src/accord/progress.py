@@ -20,6 +20,10 @@ class Progress(Protocol):
         """Latest numbers by name. `labels`, `labels_total` and `true_return` have a place of their own."""
         ...
 
+    def announce(self, text: str) -> None:
+        """Something that whoever runs this must see, such as where to answer."""
+        ...
+
 
 class Silent:
     """Watches nothing: for notebooks, tests and benchmarks."""
@@ -31,4 +35,7 @@ class Silent:
         pass
 
     def note(self, **numbers: float) -> None:
+        pass
+
+    def announce(self, text: str) -> None:
         pass

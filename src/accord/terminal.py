@@ -80,6 +80,9 @@ class Lines:
     def note(self, **numbers: float) -> None:
         self._standing.numbers.update(numbers)
 
+    def announce(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
 
 class Moving:
     """A bar over environment steps with the stage before it and the figures behind it."""
@@ -100,6 +103,9 @@ class Moving:
     def note(self, **numbers: float) -> None:
         self._standing.numbers.update(numbers)
         self._show()
+
+    def announce(self, text: str) -> None:
+        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _show(self) -> None:
         now = self._standing

@@ -5,7 +5,6 @@ import io
 import json
 import math
 import re
-import shutil
 from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
@@ -519,21 +518,6 @@ def test_contract_a_record_without_the_key_says_nothing_of_clips(run):
 
 
 # ------------------------------------------------------------------------------------------- contract: a browser
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
-
-
-@pytest.fixture
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed: the page was not looked at in a browser.")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed.")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
 
 
 def test_contract_page_in_a_browser_on_phone_and_desk(run, browser):
