@@ -86,6 +86,13 @@ def answers_of(folder: Path) -> list[Any]:
     return found
 
 
+def stored(folder: Path, page: Any, count: int) -> None:
+    """Waits until so many answers are in the store: a page goes on before it is told."""
+    until = time.monotonic() + 20
+    while len(answers_of(folder)) < count and time.monotonic() < until:
+        page.wait_for_timeout(50)
+
+
 @pytest.mark.slow
 def test_contract_two_label_at_once_while_the_server_is_killed_and_every_vote_is_there_once(folder: Path, browser: Any):
     port, pages = free_port(), []
@@ -149,6 +156,7 @@ def test_contract_it_fits_speaks_both_languages_and_shows_text_as_text(
             page.keyboard.press(key)
         page.wait_for_selector("#empty:not([hidden])", timeout=10_000)
         assert troubles == []
+        stored(folder, page, 15)
     ranked = answers_of(folder)[-1]
     assert ranked.query == "a-rank" and ranked.value.best_first == tuple(ranked.shown[i] for i in (1, 0, 3, 2))
 
@@ -165,10 +173,7 @@ def test_contract_a_changed_mind_is_one_key_away(folder: Path, browser: Any):
         page.keyboard.press("ArrowRight")
         page.wait_for_selector(READY)
         page.keyboard.press("ArrowRight")
-        page.wait_for_selector("#unsent-box[hidden]", state="attached")
-        until = time.monotonic() + 10
-        while len(answers_of(folder)) < 3 and time.monotonic() < until:
-            page.wait_for_timeout(50)
+        stored(folder, page, 3)
     first, again, other = answers_of(folder)
     assert again.supersedes == first.id and again.query == first.query != other.query
     assert isinstance(first.value, Side) and isinstance(again.value, Side)
