@@ -194,6 +194,45 @@ def test_contract_leases_go_out_in_order_and_never_twice_to_one_annotator(store,
     assert store.lease("b") == [store.queries(["q1"])[0]][:0]
 
 
+def test_contract_many_who_lease_at_once_get_what_they_would_one_after_another(store, clock):
+    ask(store, 6, overlap=2, annotators="abcd")
+    store.lease("a", limit=2)
+    found = store.lease_each([("a", 2), ("b", 3), ("c", 9), ("b", 1), ("d", 0)])
+    assert [[lease.query.id for lease in leases] for leases in found] == [
+        ["q2", "q3"],
+        ["q0", "q1", "q2"],
+        ["q3", "q4", "q5"],
+        ["q4"],
+        [],
+    ]
+    assert [lease.query.id for lease in store.lease_each([("d", 9)])[0]] == ["q5"]
+    clock.now += 301
+    assert len(store.lease_each([("d", 9)])[0]) == 6
+
+
+def test_contract_whoever_has_answered_the_first_questions_is_served_from_behind_them(store):
+    ask(store, 30, overlap=2, annotators="ab")
+    for query in range(20):
+        store.answer([vote(f"q{query}", "a")])
+    ((first,), (second,)) = store.lease_each([("a", 1), ("b", 1)])
+    assert (first.query.id, second.query.id) == ("q20", "q0")
+
+
+def test_contract_of_answers_sent_together_each_has_its_own_fate(store):
+    ask(store, 3, annotators="ab")
+    sent = [
+        vote("q0", "a"),
+        vote("q0", "b"),
+        vote("nowhere", "a"),
+        vote("q1", "b"),
+        vote("q0", "a"),
+        vote("q2", "a", 9),
+    ]
+    found = store.answer_each(sent, ["t"] * len(sent))
+    assert isinstance(found[1], TooLate) and isinstance(found[2], InputError) and isinstance(found[5], InputError)
+    assert found[0] == found[4] and [answer.seq for answer in store.answers()] == [found[0], found[3]]
+
+
 def test_contract_a_lease_that_ran_out_gives_its_slot_away(store, clock):
     ask(store, 2, annotators="ab")
     late, later = store.lease("a", limit=2, seconds=10.0)

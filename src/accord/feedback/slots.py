@@ -65,6 +65,69 @@ def lease(connection: Connection, annotator: str, limit: int, seconds: float, no
     return taken
 
 
+def lease_each(
+    connection: Connection, wants: Sequence[tuple[str, int]], seconds: float, now: float
+) -> list[list[Lease]]:
+    """Leases for several annotators at once, each as `lease` would one after another: a few statements for all.
+
+    One whom the first open queries do not serve (they hold or have answered them) is looked after alone.
+    """
+    lock_slots(connection)
+    numbers = annotator_numbers(connection, {annotator for annotator, _ in wants})
+    open_ = select(queries.c.id, queries.c.answered, queries.c.overlap).where(queries.c.status == "open")
+    first = sum(limit for _, limit in wants) + len(wants)
+    rows = connection.execute(open_.order_by(queries.c.priority, queries.c.number).limit(first)).all()
+    ids = [row.id for row in rows]
+    room = {row.id: row.overlap - row.answered for row in rows}
+    known: dict[str, set[int]] = {id: set() for id in ids}
+    for held in rows_of(
+        connection, select(leases.c.query, leases.c.annotator).where(leases.c.until > now), leases.c.query, ids
+    ):
+        room[held.query] -= 1
+        known[held.query].add(held.annotator)
+    for given in rows_of(connection, select(answers.c.query, answers.c.annotator), answers.c.query, ids):
+        known[given.query].add(given.annotator)
+    taken: list[list[str]] = []
+    for annotator, limit in wants:
+        mine = [id for id in ids if room[id] > 0 and numbers[annotator] not in known[id]][:limit]
+        for id in mine:
+            room[id] -= 1
+            known[id].add(numbers[annotator])
+        taken.append(mine)
+    found = load_queries_by_id(connection, [id for mine in taken for id in mine])
+    made = [[Lease(found[id], secrets.token_urlsafe(16), now + seconds) for id in mine] for mine in taken]
+    replace(
+        connection,
+        leases,
+        [
+            {"query": it.query.id, "annotator": numbers[annotator], "token": it.token, "until": it.until}
+            for (annotator, _), mine in zip(wants, made, strict=True)
+            for it in mine
+        ],
+    )
+    for place, (annotator, limit) in enumerate(wants):
+        if len(made[place]) < limit and len(ids) == first:  # there may be more behind the first ones
+            made[place] += lease(connection, annotator, limit - len(made[place]), seconds, now)
+    return made
+
+
+def answer_each(
+    connection: Connection, given: Sequence[Answer], tokens: Sequence[str], now: float
+) -> list[int | InputError]:
+    """As `answer`, but each answer has a fate of its own: those that can be are stored, in halves of what cannot."""
+    try:
+        with connection.begin_nested():
+            return [*answer(connection, given, tokens, now)]
+    except InputError as error:
+        if len(given) == 1:
+            return [error]
+    half = len(given) // 2
+    return [
+        *answer_each(connection, given[:half], tokens[:half], now),
+        *answer_each(connection, given[half:], tokens[half:], now),
+    ]
+
+
 def _live(now: float) -> ScalarSelect[int]:
     held = select(func.count()).select_from(leases)
     return held.where(leases.c.query == queries.c.id, leases.c.until > now).scalar_subquery()

@@ -198,6 +198,16 @@ class Store:
         with self._write() as connection:
             return slots.lease(connection, annotator, limit, seconds, self._clock())
 
+    def lease_each(self, wants: Sequence[tuple[str, int]], seconds: float = 300.0) -> list[list[Lease]]:
+        """`lease` for several annotators, each with a limit, in one transaction: one commit for all of them."""
+        with self._write() as connection:
+            return slots.lease_each(connection, wants, seconds, self._clock())
+
+    def answer_each(self, answers: Sequence[Answer], tokens: Sequence[str]) -> list[int | InputError]:
+        """`answer` in one transaction, where what is refused keeps nothing else out: seqs and errors."""
+        with self._write() as connection:
+            return slots.answer_each(connection, answers, tokens, self._clock())
+
     def release(self, annotator: str, queries: Sequence[str] = ()) -> None:
         """Gives leases back before they run out (all of them by default), as a teacher does that starts again."""
         with self._write() as connection:

@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from accord.feedback.store import Lease, Store, TooLate
 from accord.types import Answer, InputError
 from accord.web.access import COOKIE, HEADER, SESSION_SECONDS, Keys, Limit, Session, same_origin
+from accord.web.desk import Desk
 from accord.web.media import Media
 from accord.web.shown import Said, Strict, meant, order
 from accord.web.words import LANGUAGES, WORDS, language_of
@@ -79,6 +80,7 @@ class Site:
     """What every request is answered from."""
 
     presence: Presence
+    desk: Desk
     store: Store
     keys: Keys
     media: Media
@@ -97,7 +99,9 @@ def create(store: Store, keys: Keys, limit: Limit | None = None, presence: Prese
 
     app = FastAPI(title="accord", docs_url=None, redoc_url=None, lifespan=lifespan)
     pages = Environment(loader=PackageLoader("accord.web"), autoescape=select_autoescape(default=True))
-    app.state.site = Site(presence or Presence(), store, keys, media, limit or Limit(), pages)
+    app.state.site = Site(
+        presence or Presence(), Desk(store, LEASE_SECONDS), store, keys, media, limit or Limit(), pages
+    )
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     app.include_router(routes)
     _guard(app)
@@ -164,7 +168,7 @@ def lease(wanted: Wanted, here: Here, session: Changing) -> dict[str, Any]:
     here.presence.seen = time.monotonic()
     if wanted.afresh:
         here.store.release(session.annotator)
-    leases = here.store.lease(session.annotator, limit=wanted.limit, seconds=LEASE_SECONDS)
+    leases = here.desk.lease((session.annotator, wanted.limit))
     here.media.prepare([id for each in leases for id in each.query.segments])
     over = here.presence.over and not leases
     return {"questions": [_question(each) for each in leases], "waiting": here.store.waiting(), "over": over}
@@ -190,7 +194,7 @@ def clip(id: str, here: Here, session: Known) -> Response:
 @routes.post("/api/answers")
 def answers(outbox: Outbox, here: Here, session: Changing) -> dict[str, Any]:
     """Stores answers; each has a fate of its own."""
-    return {"results": [_store(here.store, session, sent) for sent in outbox.answers]}
+    return {"results": [_store(here, session, sent) for sent in outbox.answers]}
 
 
 def _question(lease: Lease) -> dict[str, Any]:
@@ -205,19 +209,20 @@ def _question(lease: Lease) -> dict[str, Any]:
     }
 
 
-def _store(store: Store, session: Session, sent: Sent) -> dict[str, Any]:
+def _store(here: Site, session: Session, sent: Sent) -> dict[str, Any]:
     """One answer's fate; whatever is refused, the others stand."""
     try:
-        (query,) = store.queries([sent.query])
+        (query,) = here.store.queries([sent.query])
         shown = order(sent.token, len(query.segments))
         value = meant(query, sent.value, shown)
         given = Answer(sent.id, sent.query, session.annotator, value, shown, sent.seconds, sent.text, sent.supersedes)
-        (seq,) = store.answer([given], tokens=[sent.token])
-    except TooLate as late:
-        return {"id": sent.id, "stored": False, "status": 409, "why": str(late)}
+        found = here.desk.answer((given, sent.token))
     except InputError as wrong:
-        return {"id": sent.id, "stored": False, "status": 422, "why": str(wrong)}
-    return {"id": sent.id, "stored": True, "seq": seq}
+        found = wrong
+    if isinstance(found, InputError):
+        status = 409 if isinstance(found, TooLate) else 422
+        return {"id": sent.id, "stored": False, "status": status, "why": str(found)}
+    return {"id": sent.id, "stored": True, "seq": found}
 
 
 def _guard(app: FastAPI) -> None:
