@@ -108,27 +108,28 @@ def create(store: Store, keys: Keys, limit: Limit | None = None, presence: Prese
     return app
 
 
-def site(request: Request) -> Site:
-    """The site that a request came to."""
+async def site(request: Request) -> Site:
+    """The site that a request came to. Not a thread's work, as what follows is none: nothing here waits."""
     return request.app.state.site
 
 
-def who(request: Request) -> Session:
+async def who(request: Request, here: Annotated[Site, Depends(site)]) -> Session:
     """Whose request it is: 401 for nobody's, 429 for too many."""
-    session = site(request).keys.session(request.cookies.get(COOKIE, ""))
+    session = here.keys.session(request.cookies.get(COOKIE, ""))
     if session is None:
         raise HTTPException(401, "Your session is unknown or has run out: open your invitation link again.")
-    if not site(request).limit.allows(session.key):
+    if not here.limit.allows(session.key):
         raise HTTPException(429, "Too many requests came from this session: wait a few seconds.")
     return session
 
 
-def changing(request: Request) -> Session:
+async def changing(
+    request: Request, here: Annotated[Site, Depends(site)], session: Annotated[Session, Depends(who)]
+) -> Session:
     """The same for a request that changes something, which must come from the page itself: else 403."""
-    session = who(request)
     if not same_origin(request.headers.get("origin"), request.headers.get("host", "")):
         raise HTTPException(403, "The request comes from another site: open the page itself.")
-    if not site(request).keys.holds(session, request.headers.get(HEADER, "")):
+    if not here.keys.holds(session, request.headers.get(HEADER, "")):
         raise HTTPException(403, "The request lacks the page's token: load the page again.")
     return session
 
