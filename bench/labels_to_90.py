@@ -5,7 +5,7 @@
 A label is one comparison of two segments of 50 steps by a noisy teacher (Boltzmann at temperature 1), on Reacher-v5 in
 seven levels of strength. Settings are those of the examples: Pendulum-v1 `pendulum_sac.toml`, SAC for 10,000 steps;
 fixed-horizon CartPole `cartpole.toml`, PPO for 300,000; Reacher-v5 `reacher.toml`, SAC for 20,000; HalfCheetah-v5
-`halfcheetah.toml`, SAC for 100,000, at exactly 200 labels and three seeds. Only the number of labels differs from them.
+`halfcheetah.toml`, SAC for 60,000, at exactly 200 labels and three seeds. Only the number of labels differs from them.
 
 A return is normalised as `(R - random) / (true - random)`, `true` the mean over the seeds of the same algorithm on the
 true reward for the same steps. A task's figure is the fewest labels of its counts at which the interquartile mean over
@@ -44,6 +44,7 @@ class Task:
     counts: tuple[int, ...] = (10, 20, 40)
     seeds: int | None = None  # None: as many as asked for
     first: int = FIRST_SEED  # another where settings were changed after the usual seeds had been seen
+    warmup: int | None = None  # random steps of the true reward's runs at first, where not the default: the example's
     best: float | None = None  # what the peer's returns are normalised by; None: the peer cannot run it
 
 
@@ -51,7 +52,7 @@ TASKS = (
     Task("pendulum", "Pendulum-v1", "pendulum_sac.toml", "sac", 10_000, -1217.0, best=-150.0),
     Task("fixed_cartpole", "accord/FixedCartPole-v0", "cartpole.toml", "ppo", 300_000, 22.0, best=500.0),
     Task("reacher", "Reacher-v5", "reacher.toml", "sac", 20_000, -42.8, (50, 100), first=10_800),
-    Task("halfcheetah", "HalfCheetah-v5", "halfcheetah.toml", "sac", 100_000, -281.0, (200,), 3, first=11_100),
+    Task("halfcheetah", "HalfCheetah-v5", "halfcheetah.toml", "sac", 60_000, -281.0, (200,), 3, 11_300, 10_000),
 )
 
 
@@ -84,11 +85,17 @@ def curve(bench: Bench, task: Task) -> dict[int, dict[str, object]]:
     counts, steps = task.counts[:1] if bench.options.quick else task.counts, steps_of(bench, task)
     sides = {n: loop(task, steps, n) for n in counts}
     results = bench.alternate(
-        {**{str(n): side for n, side in sides.items()}, "true": (harness.ours(), (task.algorithm, task.id, steps))},
+        {**{str(n): side for n, side in sides.items()}, "true": truth(task, steps)},
         seeds_of(bench, task),
     )
     true = float(np.mean(column(results["true"], "mean")))
     return {n: normalised(column(results[str(n)], "mean"), task.random, true) for n in counts}
+
+
+def truth(task: Task, steps: int) -> tuple[harness.Worker, tuple[object, ...]]:
+    """The same algorithm on the true reward."""
+    more = () if task.warmup is None else ("--warmup", task.warmup)
+    return harness.ours(), (task.algorithm, task.id, steps, *more)
 
 
 def loop(task: Task, steps: int, labels: int, *more: str) -> tuple[harness.Worker, tuple[object, ...]]:
@@ -119,7 +126,7 @@ def pebble(bench: Bench, task: Task, labels: int | None) -> dict[str, object]:
     steps, count = steps_of(bench, task), labels or max(task.counts)
     sides = {
         "pebble": loop(task, steps, count, "--recipe", "pebble"),
-        "true": (harness.ours(), (task.algorithm, task.id, steps)),  # from the journal
+        "true": truth(task, steps),  # from the journal
     }
     results = bench.alternate(sides, seeds_of(bench, task))
     true = float(np.mean(column(results["true"], "mean")))
