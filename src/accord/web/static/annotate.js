@@ -19,6 +19,7 @@ let answered = 0;
 let times = [];
 let sending = false;
 let leasing = false;
+let lost = true; // whether the server may hold questions that this page does not know of
 let over = false; // nothing more will be asked
 
 // ---------------------------------------------------------------------------------------------------------- words
@@ -60,13 +61,19 @@ async function post(path, body) {
   return answer.json();
 }
 
-async function lease(afresh = false) {
-  if (leasing || (!afresh && queue.length >= data.ahead)) return;
+// After an answer that never came the server may hold questions for this page that it has not heard of: all are given
+// back and leased anew. An answer to the one on the screen is taken all the same.
+async function lease() {
+  if (leasing || (!lost && queue.length >= data.ahead)) return;
   leasing = true;
   try {
-    const found = await post("/api/lease", { limit: data.ahead - queue.length || 1, afresh });
+    const afresh = lost;
+    const found = await post("/api/lease", { limit: afresh ? data.ahead : data.ahead - queue.length || 1, afresh });
+    if (afresh) queue = queue.filter(({ supersedes }) => supersedes);
+    lost = false;
     $("waiting").textContent = Math.max(0, found.waiting - outbox.length);
-    for (const question of found.questions) {
+    const taken = new Set([current?.question.query, ...outbox.map(({ query }) => query)]);
+    for (const question of found.questions.filter(({ query }) => !taken.has(query))) {
       const views = look(question);
       views.catch(() => {}); // told when it is that question's turn
       queue.push({ question, views });
@@ -74,6 +81,7 @@ async function lease(afresh = false) {
     banner();
     over = found.over;
   } catch (error) {
+    lost = true;
     if (error instanceof TypeError && !over) banner(word("offline"));
   } finally {
     leasing = false;
@@ -487,4 +495,4 @@ $("speed").value = stored("speed", "1");
 speak();
 count();
 send();
-lease(true);
+lease();
