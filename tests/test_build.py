@@ -156,6 +156,8 @@ def test_golden_a_termination_pads_and_the_run_goes_through(tmp_path: Path):
     [
         ({"policy": {"steps": 2 * 10 * ENVS}}, "policy.steps is 320"),
         ({"task": {"id": "CartPol-v1"}}, "did you mean CartPole-v1"),
+        ({"feedback": {"annotator": "web", "queries": {"kind": "demonstrate"}}}, "which the page cannot answer"),
+        ({"feedback": {"annotator": "web", "queries": {"kind": "correct"}}}, 'feedback.queries.kind "correct"'),
     ],
 )
 def test_contract_what_cannot_be_run_is_refused_in_one_sentence(changes: dict[str, Tree], names: str, tmp_path: Path):

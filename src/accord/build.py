@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import time
-import webbrowser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -98,10 +96,8 @@ def asking(settings: config.RunConfig, store: Store, out: Path, progress: Progre
         return
     from accord.web.serve import serving  # a run with a teacher need not know it
 
-    with serving(store, out / records.SECRET) as link:
+    with serving(store, out / records.SECRET, browser=True) as link:
         progress.announce(f"Answer here: {link}")
-        if sys.stderr.isatty():
-            webbrowser.open(link)
         yield
 
 

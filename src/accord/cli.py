@@ -94,7 +94,6 @@ def serve(store: str, /, *, host: str = "127.0.0.1", port: int | None = None, br
         Open the page.
     """
     import time
-    import webbrowser
 
     from accord import records
     from accord.feedback.store import Store
@@ -102,13 +101,11 @@ def serve(store: str, /, *, host: str = "127.0.0.1", port: int | None = None, br
 
     folder = Path(store)
     url = f"sqlite:///{folder / records.STORE}" if folder.is_dir() else store
-    secret = (folder if folder.is_dir() else Path(".")) / records.SECRET
+    beside = Path(url.removeprefix("sqlite:///")).parent if url.startswith("sqlite:///") else Path(".")
     opened = Store(url)
     try:
-        with serving(opened, secret, host, port) as link:
+        with serving(opened, beside / records.SECRET, host, port, browser) as link:
             print(link, flush=True)
-            if browser and sys.stderr.isatty():
-                webbrowser.open(link)
             while True:
                 time.sleep(3600)
     except KeyboardInterrupt:

@@ -47,6 +47,11 @@ class FeedbackConfig:
         _within("feedback.falling", self.falling, 0.0, 4.0)
         _within("feedback.growth", self.growth, 0.0, 4.0)
         _within("feedback.pretrain", self.pretrain, 0, 10**12)
+        if self.annotator == "web" and (self.demonstrations or self.queries.kind in ("demonstrate", "correct")):
+            asked = "feedback.demonstrations" if self.demonstrations else f'feedback.queries.kind "{self.queries.kind}"'
+            raise InputError(
+                f'feedback.annotator is "web" beside {asked}, which the page cannot answer: choose "teacher".'
+            )
         if self.demonstrations and self.queries.kind != "demonstrate":
             raise InputError(
                 f'feedback.queries.kind is "{self.queries.kind}" beside feedback.demonstrations, which answer only '

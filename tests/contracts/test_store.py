@@ -1,5 +1,6 @@
 """Contract tests of the store: one suite for SQLite and PostgreSQL."""
 
+import contextlib
 import threading
 from dataclasses import replace
 from functools import partial
@@ -208,6 +209,30 @@ def test_contract_many_who_lease_at_once_get_what_they_would_one_after_another(s
     assert [lease.query.id for lease in store.lease_each([("d", 9)])[0]] == ["q5"]
     clock.now += 301
     assert len(store.lease_each([("d", 9)])[0]) == 6
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=15)
+@given(
+    overlap=st.integers(1, 3),
+    before=st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 7), st.booleans()), max_size=12),
+    wants=st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 5)), min_size=1, max_size=6),
+)
+def test_property_leases_together_are_those_one_after_another(overlap, before, wants):
+    """From any state: two stores with the same past, one asked at once and one in turns, deal the same questions."""
+    dealt = []
+    for together in (True, False):
+        store = Store("sqlite://")
+        ask(store, 8, overlap, "abcd")
+        for annotator, query, answers in before:
+            with contextlib.suppress(InputError):
+                if answers:
+                    store.answer([vote(f"q{query}", annotator)])
+                else:
+                    store.lease(annotator)
+        found = store.lease_each(wants) if together else [store.lease(name, limit=limit) for name, limit in wants]
+        dealt.append([[lease.query.id for lease in leases] for leases in found])
+        store.close()
+    assert dealt[0] == dealt[1]
 
 
 def test_contract_whoever_has_answered_the_first_questions_is_served_from_behind_them(store):

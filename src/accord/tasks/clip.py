@@ -19,7 +19,7 @@ from PIL import Image
 
 from accord import records, runtime
 from accord.durable import write_bytes
-from accord.tasks.control import ControlTask, make
+from accord.tasks.control import ControlConfig, ControlTask, make
 from accord.types import Act
 
 WIDTH = 320  # pixels, and no higher than wide
@@ -62,7 +62,7 @@ class Reel:
         if not self._open or not (last or step % self.stride == 0):
             return
         try:
-            self.frames.append(_picture(self._render))
+            self.frames.append(picture(self._render))
         except Unseen:
             if not self.frames:
                 raise
@@ -76,10 +76,10 @@ def write(task: ControlTask, act: Act, seed: int, path: Path) -> records.Clip | 
     """Plays one episode in a copy of its own and writes it to `path`; says why where it cannot be seen."""
     runtime.draw_without_screen()
     try:
-        env = _open(task)
+        env = opened(task.config)
         try:
             observation, _ = env.reset(seed=seed)
-            fps = _fps(env, task.spec.id)
+            fps = fps_of(env, task.spec.id)
             reel = Reel(env.render, fps, task.spec.horizon)
             steps, paid = _play(env, observation, task, act, reel)
         finally:
@@ -112,20 +112,21 @@ def encode(frames: list[Image.Image], pace: int) -> tuple[bytes, int]:
         each *= 2
 
 
-def _open(task: ControlTask) -> gymnasium.Env:
-    plain = make(task.config)
+def opened(config: ControlConfig) -> gymnasium.Env:
+    """A copy that draws what it does. Raises Unseen where it cannot."""
+    plain = make(config)
     modes = plain.metadata.get("render_modes") or ()
     plain.close()
     if "rgb_array" not in modes:
         raise Unseen("mode")
-    camera: dict[str, Any] = {"camera_name": "track"} if task.config.id.startswith(FOLLOWED) else {}
+    camera: dict[str, Any] = {"camera_name": "track"} if config.id.startswith(FOLLOWED) else {}
     try:
-        return make(task.config, render_mode="rgb_array", **camera)
+        return make(config, render_mode="rgb_array", **camera)
     except Exception as error:
         raise _failed(error) from error
 
 
-def _fps(env: gymnasium.Env, id: str) -> float:
+def fps_of(env: gymnasium.Env, id: str) -> float:
     """Steps a second of the environment's own time; some environments know it only after a reset."""
     said = float(env.metadata.get("render_fps") or FPS)
     return 1000 / said if id.startswith("dm_control/") else said  # shimmy says how many milliseconds a step takes
@@ -145,15 +146,15 @@ def _play(env: gymnasium.Env, observation: object, task: ControlTask, act: Act, 
     return steps, paid
 
 
-def _picture(render: Render) -> Image.Image:
-    """What is to be seen now, no larger than needed. A foreign renderer may raise anything: the run is not to end."""
+def picture(render: Render) -> Image.Image:
+    """What is to be seen now, no larger than needed. Raises Unseen: a foreign renderer may raise anything."""
     try:
         seen = np.asarray(render())
-        picture = Image.fromarray(seen).convert("RGB")
+        found = Image.fromarray(seen).convert("RGB")
     except Exception as error:
         raise _failed(error) from error
-    picture.thumbnail((WIDTH, WIDTH), Image.Resampling.LANCZOS)
-    return picture
+    found.thumbnail((WIDTH, WIDTH), Image.Resampling.LANCZOS)
+    return found
 
 
 def _failed(error: Exception) -> Unseen:

@@ -162,9 +162,7 @@ class Truth:
 
 def _open(config: ControlConfig) -> tuple[Stepper, TaskSpec]:
     """Makes the copies; every refusal is one sentence."""
-    if config.id.startswith(atari.PREFIX):
-        atari.register()
-    extras.install(config.id)
+    install(config.id)
     try:
         registered = gymnasium.spec(config.id)
     except gymnasium.error.Error as error:
@@ -190,6 +188,13 @@ def _open(config: ControlConfig) -> tuple[Stepper, TaskSpec]:
         return stepper, TaskSpec(config.id, size, action, horizon, terminates, envs, picture=picture)
     declared = Declared(stepper, observation_space)
     return declared, TaskSpec(config.id, size, action, horizon, terminates, envs, declared.low, declared.high)
+
+
+def install(id: str) -> None:
+    """Registers an environment that another package brings. Raises InputError where that package is missing."""
+    if id.startswith(atari.PREFIX):
+        atari.register()
+    extras.install(id)
 
 
 def make(config: ControlConfig, cut: int | None = None, **drawn: str) -> gymnasium.Env:

@@ -1,7 +1,8 @@
 """A segment as a strip of frames that a page can draw in step with another: one WebP, frames side by side in rows.
 
-Floor 2. What can be played again from a state of the simulator is rendered step by step in a copy of its own; else the
-observations are plotted. Nothing is measured or learned here, so the steps are counted nowhere.
+Floor 2. What can be played again from a state of the simulator is rendered step by step in a copy of its own. Of the
+rest the observations are shown where they are pictures, and plotted where not. Nothing is measured or learned here, so
+the steps are counted nowhere.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from accord import runtime
-from accord.tasks.clip import FOLLOWED, FPS
-from accord.tasks.control import ControlConfig, make
+from accord.tasks.clip import FPS, WIDTH, Unseen, fps_of, opened, picture
+from accord.tasks.control import ControlConfig, install
+from accord.tasks.pictures import picture_of
 from accord.tasks.simulator import put
-from accord.types import Provenance, Steps
+from accord.types import InputError, Provenance, Steps
 
 COLUMNS = 8  # frames in a row of the strip
-WIDTH, HEIGHT = 320, 240  # pixels of a frame, at most
+HEIGHT = 240  # pixels of a plot, which is as wide as any frame
 QUALITY = 70
 CURVES = 6  # observations that are plotted at most: those that vary most
 INK = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#475569")
@@ -44,30 +46,33 @@ class Strip:
 
 
 class Projector:
-    """Renders segments; keeps one copy of each environment open. May be called from any thread, one at a time."""
+    """Draws segments; keeps one copy of each environment open. May be called from any thread, one at a time."""
 
     def __init__(self) -> None:
         self._envs: dict[str, gymnasium.Env | None] = {}
         self._lock = threading.Lock()
 
     def strip(self, segment: Steps, origin: Provenance) -> Strip:
-        """The frames of a segment: rendered where its simulator's state was kept, else plotted."""
+        """The frames of a segment: its own pictures, else rendered from its simulator's state, else plotted."""
+        seen = segment.observation.dtype == np.uint8
         with self._lock:
-            env = self._open(origin.task) if origin.replay else None
-            frames = plotted(segment) if env is None else played(env, segment, np.frombuffer(origin.replay, np.float64))
-            fps = FPS if env is None else float(env.metadata.get("render_fps") or FPS)
+            env = self._opened(origin.task) if seen or origin.replay else None
+            if env is None:
+                frames = plotted(segment)
+            elif seen:
+                frames = observed(segment, env.observation_space)
+            else:
+                frames = played(env, segment, np.frombuffer(origin.replay, np.float64)) or plotted(segment)
+            fps = FPS if env is None else fps_of(env, origin.task)
         return Strip(_joined(frames), len(frames), fps)
 
-    def _open(self, id: str) -> gymnasium.Env | None:
+    def _opened(self, id: str) -> gymnasium.Env | None:
         if id not in self._envs:
             runtime.draw_without_screen()
-            camera = {"camera_name": "track"} if id.startswith(FOLLOWED) else {}
             try:
-                env = make(ControlConfig(id=id), None, render_mode="rgb_array", **camera)
-                env.reset(seed=0)
-                env.render()
-                self._envs[id] = env
-            except Exception:  # a foreign renderer may raise anything: then there are curves
+                install(id)
+                self._envs[id] = opened(ControlConfig(id=id))
+            except (Unseen, InputError, gymnasium.error.Error):  # not to be drawn, or not to be had here
                 self._envs[id] = None
         return self._envs[id]
 
@@ -81,22 +86,41 @@ class Projector:
 
 
 def played(env: gymnasium.Env, segment: Steps, state: np.ndarray) -> list[Image.Image]:
-    """The segment's steps done again from a state of the simulator."""
+    """The segment's steps done again from a state of the simulator; none where nothing can be drawn.
+
+    What cannot be drawn any more, as a cart far off its track, stays as it was last seen.
+    """
     env.reset(seed=0)
     put(env, state)
-    frames = [_picture(env.render())]
+    frames: list[Image.Image] = []
     discrete = isinstance(env.action_space, gymnasium.spaces.Discrete)
-    for action in segment.action[segment.valid]:
-        env.step(int(action.argmax()) if discrete else action)
-        frames.append(_picture(env.render()))
-    return frames
+    actions = [None, *segment.action[segment.valid]]
+    for action in actions:
+        if action is not None:
+            env.step(int(action.argmax()) if discrete else action)
+        try:
+            frames.append(picture(env.render))
+        except Unseen:
+            frames += frames[-1:]
+    return frames if len(frames) == len(actions) else []
+
+
+def observed(segment: Steps, space: gymnasium.Space) -> list[Image.Image]:
+    """Observations that are pictures; of a stack of frames the newest."""
+    shape = picture_of(space)
+    rows = segment.observation[segment.valid]
+    if shape is None or rows.shape[1] != math.prod(shape):
+        return plotted(segment)  # the environment has changed since
+    channels = 3 if shape[0] == 3 else 1
+    newest = np.moveaxis(rows.reshape(-1, *shape)[:, -channels:], 1, -1)
+    frames = [Image.fromarray(each if channels == 3 else each[..., 0]).convert("RGB") for each in newest]
+    size = max(1, WIDTH // max(shape[1:]))
+    return [frame.resize((frame.width * size, frame.height * size), Image.Resampling.NEAREST) for frame in frames]
 
 
 def plotted(segment: Steps) -> list[Image.Image]:
     """Observations as curves that grow step by step; of many those that vary most."""
-    rows = segment.observation[segment.valid]
-    if segment.observation.dtype == np.uint8:
-        return [Image.new("RGB", (WIDTH, HEIGHT), "white")] * (len(rows) + 1)
+    rows = segment.observation[segment.valid].astype(np.float32)
     chosen = np.sort(np.argsort(-rows.std(0), kind="stable")[:CURVES])
     low, high = rows[:, chosen].min(0), rows[:, chosen].max(0)
     level = (rows[:, chosen] - low) / np.where(high > low, high - low, 1.0)
@@ -118,12 +142,6 @@ def _curves(level: np.ndarray, steps: int, names: Sequence[int]) -> Image.Image:
             draw.line(points, INK[place % len(INK)], 2)
         x, y = points[-1]
         draw.ellipse([x - 3, y - 3, x + 3, y + 3], INK[place % len(INK)])
-    return picture
-
-
-def _picture(seen: object) -> Image.Image:
-    picture = Image.fromarray(np.asarray(seen)).convert("RGB")
-    picture.thumbnail((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
     return picture
 
 

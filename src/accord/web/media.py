@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from PIL import Image as Picture
@@ -13,27 +13,37 @@ from accord.feedback.store import Store
 from accord.tasks.film import Projector, told
 from accord.types import Image, Reply, SegmentId, Steps
 
+WORKERS = 2  # so that a text need not wait for a clip: clips are drawn one at a time
+
 
 class Media:
     """Of segments. `view` is what a page draws a segment by; `prepare` makes clips before they are asked for."""
 
     def __init__(self, store: Store) -> None:
         self._store, self._projector = store, Projector()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="accord-clips")
-        self._made: dict[SegmentId, dict[str, Any]] = {}
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="accord-clips")
+        self._views: dict[SegmentId, Future[dict[str, Any]]] = {}
         self._lock = threading.Lock()
 
     def view(self, id: SegmentId) -> dict[str, Any]:
-        """Plain values: a clip's address and frames, or a reply's text."""
-        with self._lock:
-            if id not in self._made:
-                self._made[id] = self._make(id)
-            return self._made[id]
+        """Plain values: a clip's address and frames, or a reply's text. InputError: there is no such segment."""
+        return self._begun(id).result()
 
     def prepare(self, ids: list[SegmentId]) -> None:
         """In the background."""
         for id in ids:
-            self._pool.submit(self.view, id)
+            self._begun(id)
+
+    def _begun(self, id: SegmentId) -> Future[dict[str, Any]]:
+        with self._lock:
+            if id not in self._views:
+                self._views[id] = self._pool.submit(self._make, id)
+                self._views[id].add_done_callback(lambda done: self._forget(id) if done.exception() else None)
+            return self._views[id]
+
+    def _forget(self, id: SegmentId) -> None:
+        """What failed is tried again when it is asked for again."""
+        self._views.pop(id, None)
 
     def _make(self, id: SegmentId) -> dict[str, Any]:
         (segment,) = self._store.segments([id])

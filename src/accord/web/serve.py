@@ -6,8 +6,10 @@ import asyncio
 import os
 import secrets
 import socket
+import sys
 import threading
 import time
+import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,11 +28,14 @@ OPEN_SECONDS, GOODBYE_SECONDS = 6.0, 2.5  # a page that asked so lately is told 
 
 
 @contextmanager
-def serving(store: Store, secret: Path, host: str = LOCAL, port: int | None = None) -> Iterator[str]:
+def serving(
+    store: Store, secret: Path, host: str = LOCAL, port: int | None = None, browser: bool = False
+) -> Iterator[str]:
     """Serves a store while inside, and gives the link by which its owner comes.
 
     `secret` is the file that holds what links and cookies are signed with, made where it is missing: pages that were
-    open before a restart go on. `port` None is the usual one, or any free one where that is taken.
+    open before a restart go on. `port` None is the usual one, or any free one where that is taken. `browser`: on a
+    terminal the link is opened too. InputError where the server does not start.
     """
     keys, at = Keys(secret_of(secret)), listen(host, port)
     # A person's page waits for nothing long; whatever else is open is cut off when the server ends.
@@ -44,7 +49,12 @@ def serving(store: Store, secret: Path, host: str = LOCAL, port: int | None = No
         until = time.monotonic() + START_SECONDS
         while not server.started and thread.is_alive() and time.monotonic() < until:
             time.sleep(0.02)
-        yield f"http://{_named(host)}:{at.getsockname()[1]}/join/{keys.invite(OWNER, 'owner')}"
+        if not server.started:
+            raise InputError(f"the page's server did not start within {START_SECONDS:g} s: try again.")
+        link = f"http://{_named(host)}:{at.getsockname()[1]}/join/{keys.invite(OWNER, 'owner')}"
+        if browser and sys.stderr.isatty():
+            webbrowser.open(link)
+        yield link
         presence.over = True
         if time.monotonic() - presence.seen < OPEN_SECONDS:
             time.sleep(GOODBYE_SECONDS)

@@ -55,6 +55,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "No connection. Your answers are kept here and sent later.",
         "连接已断开。你的回答保存在本机，稍后发送。",
     ),
+    "unseen": ("A question could not be shown and was passed over.", "有一个问题无法显示，已跳过。"),
     "refused": ("An answer was not taken: {why}", "有一个回答未被接受：{why}"),
     "ended": ("Your session has ended: open your invitation link again.", "会话已结束：请重新打开邀请链接。"),
     "watch": ("Watch both to the end once", "请先把两段都看完一遍"),

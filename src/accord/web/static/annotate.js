@@ -223,9 +223,13 @@ async function next() {
   let views;
   try {
     views = await (coming.views ?? look(coming.question));
-  } catch {
+  } catch (error) {
     if (current !== shown) return;
     current = null;
+    if (!(error instanceof TypeError)) {
+      toast(word("unseen")); // the server cannot show it: another annotator may have better luck
+      return next();
+    }
     banner(word("offline"));
     queue.unshift({ ...coming, views: null }); // it is still ours: looked up again once there is a connection
     setTimeout(() => current ?? next(), POLL);
