@@ -62,6 +62,8 @@ def test_contract_axe_finds_no_barrier_in_any_state_of_the_page(folder: Path, br
 
 
 @pytest.mark.slow
+# schemathesis draws from the global generator, which hypothesis seeds for each example and yet warns of.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 def test_contract_no_request_makes_the_server_fail(folder: Path):
     """Requests drawn from the OpenAPI document, and broken ones: refusals, never a server error."""
     schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")

@@ -38,12 +38,13 @@ class Media:
         with self._lock:
             if id not in self._views:
                 self._views[id] = self._pool.submit(self._make, id)
-                self._views[id].add_done_callback(lambda done: self._forget(id) if done.exception() else None)
+                self._views[id].add_done_callback(lambda done: self._forget(id, done))
             return self._views[id]
 
-    def _forget(self, id: SegmentId) -> None:
+    def _forget(self, id: SegmentId, done: Future[dict[str, Any]]) -> None:
         """What failed is tried again when it is asked for again."""
-        self._views.pop(id, None)
+        if done.cancelled() or done.exception():
+            self._views.pop(id, None)
 
     def _make(self, id: SegmentId) -> dict[str, Any]:
         (segment,) = self._store.segments([id])
