@@ -149,7 +149,8 @@ class Made:
                 "feedback.pretrain."
             )
         labels = loop.spread(feedback.labels, rounds, feedback.first, feedback.falling)
-        return loop.Plan(self.settings.seed, labels, loop.paced(policy.steps, explored, rounds, feedback.growth))
+        steps = loop.paced(policy.steps, explored, rounds, feedback.growth)
+        return loop.Plan(self.settings.seed, labels, steps, ahead=feedback.ahead)
 
     def _explore_ticks(self) -> int:
         """Random steps of each copy before the first question: two segments' worth, all together a thousand."""
