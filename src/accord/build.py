@@ -78,9 +78,10 @@ def run(
     try:
         made = Made(settings, store, out)
         state = made.checkpoints.restore() if resume else loop.State()
-        with asking(settings, store, out, watched):
-            state = loop.run(made.parts(), made.plan, state, log, watched)
-        result = made.finish(state, watched, time.perf_counter() - began)
+        with runtime.flushed():
+            with asking(settings, store, out, watched):
+                state = loop.run(made.parts(), made.plan, state, log, watched)
+            result = made.finish(state, watched, time.perf_counter() - began)
     finally:
         store.close()
     log.finish(result)
@@ -96,7 +97,7 @@ def asking(settings: config.RunConfig, store: Store, out: Path, progress: Progre
         return
     from accord.web.serve import serving  # a run with a teacher need not know it
 
-    with serving(store, out / records.SECRET, browser=True) as link:
+    with serving(store, out / records.SECRET, browser=True, folder=out) as link:
         progress.announce(f"Answer here: {link}")
         yield
 

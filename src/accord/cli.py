@@ -104,7 +104,8 @@ def serve(store: str, /, *, host: str = "127.0.0.1", port: int | None = None, br
     beside = Path(url.removeprefix("sqlite:///")).parent if url.startswith("sqlite:///") else Path(".")
     opened = Store(url)
     try:
-        with serving(opened, beside / records.SECRET, host, port, browser) as link:
+        run = folder if records.is_run(folder) else None
+        with serving(opened, beside / records.SECRET, host, port, browser, run) as link:
             print(link, flush=True)
             while True:
                 time.sleep(3600)

@@ -15,6 +15,8 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import metadata
@@ -51,11 +53,22 @@ def set_up(threads: int = 1) -> None:
     if threads < 1:
         raise ValueError(f"threads is {threads}; a process needs at least 1")
     torch.set_num_threads(threads)
-    # The moments of a unit that has died fade into numbers too small to be normal: Adam's step became ten times slower.
-    torch.set_flush_denormal(True)
     _keep_memory()
     gc.collect()
     gc.freeze()  # what was imported is not searched again: a full collection over it costs 0.2 s
+
+
+@contextmanager
+def flushed() -> Iterator[None]:
+    """Numbers too small to be normal count as nothing while inside, where the processor can do that.
+
+    Adam's moments of a unit that has died fade into such numbers, and its step became ten times slower.
+    """
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def draw_without_screen() -> None:

@@ -138,7 +138,9 @@ def query_row(query: Query) -> dict:
         "acquisition": query.acquisition,
         "round": int(query.round),
         "overlap": int(query.overlap),
-        "priority": 0,
+        "priority": -1 if query.gold is not None else 0,
+        "gold": None if query.gold is None else write_value(query.gold),
+        "repeats": query.repeats,
         "status": "open",
         "answered": 0,
     }
@@ -148,7 +150,8 @@ def read_query(rows: Sequence[Row]) -> Query:
     """A query from its rows, one for each of its segments in order (one with no segment where it has none)."""
     row = rows[0]
     ids = tuple(each.segment for each in rows if each.segment is not None)
-    return Query(row.id, row.kind, ids, row.levels, row.acquisition, row.round, row.overlap)
+    gold = None if row.gold is None else read_value(row.gold)
+    return Query(row.id, row.kind, ids, row.levels, row.acquisition, row.round, row.overlap, gold, row.repeats)
 
 
 def answer_row(answer: Answer) -> dict:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import numpy as np
 from sqlalchemy import Connection, func, insert, select
 
-from accord.feedback import slots, tables
+from accord.feedback import audit, slots, tables
 from accord.feedback.checks import check_query, check_text
 from accord.feedback.codec import (
     provenance_row,
@@ -234,6 +234,24 @@ class Store:
         with self._read() as connection:
             found = connection.execute(wanted if upto is None else wanted.where(tables.answers.c.seq <= upto))
             return [read_answer(row) for row in found]
+
+    def log(self, what: audit.What, actor: str = "", about: str = "") -> None:
+        """Appends to the audit log. `actor` is an annotator's name, or "" for whoever has the machine."""
+        check_text(about)
+        with self._write() as connection:
+            audit.log(connection, what, actor, about, self._clock())
+
+    def events(self) -> list[audit.Event]:
+        """The audit log in its order; `audit.broken` says whether it is whole."""
+        with self._read() as connection:
+            return audit.read(connection)
+
+    def people(self) -> list[str]:
+        """The names of all persons who were registered and not forgotten, in that order."""
+        known = tables.annotators.c
+        wanted = select(known.name).where(known.kind == "person", known.name.is_not(None)).order_by(known.id)
+        with self._read() as connection:
+            return [*connection.execute(wanted).scalars()]
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:

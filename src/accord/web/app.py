@@ -20,7 +20,9 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from accord.feedback.store import Lease, Store, TooLate
 from accord.types import Answer, InputError
+from accord.web import dashboard
 from accord.web.access import COOKIE, HEADER, SESSION_SECONDS, Keys, Limit, Session, same_origin
+from accord.web.board import Board
 from accord.web.desk import Desk
 from accord.web.media import Media
 from accord.web.shown import Said, Strict, meant, order
@@ -88,8 +90,14 @@ class Site:
     pages: Environment
 
 
-def create(store: Store, keys: Keys, limit: Limit | None = None, presence: Presence | None = None) -> FastAPI:
-    """The application. It does not close the store."""
+def create(
+    store: Store,
+    keys: Keys,
+    limit: Limit | None = None,
+    presence: Presence | None = None,
+    folder: Path | None = None,
+) -> FastAPI:
+    """The application; `folder` is that of the run that the dashboard tells of. It does not close the store."""
     media = Media(store)
 
     @asynccontextmanager
@@ -104,6 +112,7 @@ def create(store: Store, keys: Keys, limit: Limit | None = None, presence: Prese
     )
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     app.include_router(routes)
+    app.include_router(dashboard.routes(Board(store, folder), store, keys, pages, who, changing))
     _guard(app)
     return app
 
@@ -148,6 +157,7 @@ def join(invitation: str, request: Request, here: Here) -> Response:
         raise HTTPException(401, "This invitation is unknown or has run out: ask for another.")
     cookie, session = found
     here.store.register(session.annotator, "person")
+    here.store.log("join", session.annotator, session.role)
     answer, safe = RedirectResponse("/", 303), request.url.scheme == "https"
     answer.set_cookie(COOKIE, cookie, SESSION_SECONDS, httponly=True, samesite="lax", secure=safe)
     return answer
@@ -160,7 +170,8 @@ def page(request: Request, here: Here, session: Known) -> str:
     words = {key: dict(zip(LANGUAGES, both, strict=True)) for key, both in WORDS.items()}
     told = {"token": here.keys.token(session), "header": HEADER, "ahead": AHEAD, "annotator": session.annotator}
     data = json.dumps({"words": words, **told})
-    return here.pages.get_template("annotate.html.jinja").render(language=language, words=words, data=data)
+    template, reviews = here.pages.get_template("annotate.html.jinja"), session.role != "annotator"
+    return template.render(language=language, words=words, data=data, reviews=reviews)
 
 
 @routes.post("/api/lease")

@@ -29,18 +29,24 @@ OPEN_SECONDS, GOODBYE_SECONDS = 6.0, 2.5  # a page that asked so lately is told 
 
 @contextmanager
 def serving(
-    store: Store, secret: Path, host: str = LOCAL, port: int | None = None, browser: bool = False
+    store: Store,
+    secret: Path,
+    host: str = LOCAL,
+    port: int | None = None,
+    browser: bool = False,
+    folder: Path | None = None,
 ) -> Iterator[str]:
     """Serves a store while inside, and gives the link by which its owner comes.
 
     `secret` is the file that holds what links and cookies are signed with, made where it is missing: pages that were
     open before a restart go on. `port` None is the usual one, or any free one where that is taken. `browser`: on a
-    terminal the link is opened too. InputError where the server does not start.
+    terminal the link is opened too. `folder` is that of the run that the dashboard tells of. InputError where
+    the server does not start.
     """
     keys, at = Keys(secret_of(secret)), listen(host, port)
     # A person's page waits for nothing long; whatever else is open is cut off when the server ends.
     presence = Presence()
-    app = create(store, keys, presence=presence)
+    app = create(store, keys, presence=presence, folder=folder)
     settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
     server = uvicorn.Server(settings)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([at])), name="accord-web", daemon=True)

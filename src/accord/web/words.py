@@ -71,6 +71,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "keys_note": ("write a reason", "写下理由"),
     "keys_help": ("show or hide this", "显示或隐藏此说明"),
     "close": ("Close", "关闭"),
+    "dashboard": ("Dashboard", "仪表板"),
     "language": ("中文", "English"),
     "theme": ("Light or dark", "明暗主题"),
     "stored": ("Saved", "已保存"),
