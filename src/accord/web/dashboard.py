@@ -13,7 +13,9 @@ from jinja2 import Environment
 from pydantic import Field
 
 from accord.feedback.audit import broken
-from accord.feedback.store import Store
+from accord.feedback.probes import known
+from accord.feedback.store import Store, current
+from accord.types import Skip
 from accord.web.access import HEADER, Keys, Role, Session
 from accord.web.board import Board
 from accord.web.board_words import WORDS
@@ -75,6 +77,17 @@ def routes(
         store.review(session.annotator, wanted.query, LEASE_SECONDS)
         store.log("review", session.annotator, wanted.query)
         return {"query": wanted.query}
+
+    @router.post("/api/gold")
+    def gold(wanted: Reviewed, session: Session = invites) -> dict[str, Any]:
+        """Asks everybody this question from now on: the answer of who sends this is known to be right."""
+        (query,) = store.queries([wanted.query])
+        mine = [a for a in current(store.answers()) if a.query == query.id and a.annotator == session.annotator]
+        if not mine or isinstance(mine[0].value, Skip):
+            raise HTTPException(409, "You have not answered this question: decide it first.")
+        store.ask([known(query, mine[0].value)])
+        store.log("gold", session.annotator, query.id)
+        return {"query": query.id}
 
     @router.post("/api/invite")
     def invite(wanted: Invited, request: Request, session: Session = invites) -> dict[str, Any]:
