@@ -1,4 +1,4 @@
-"""The command line: accord run | serve | report | export | verify.
+"""The command line: accord run | serve | report | export | import | forget | verify.
 
 Nothing heavy is imported before a command runs, so that --help answers at once. Exit codes: 0 done; 1 failed; 2 the
 user's input is wrong, told in one sentence without a traceback.
@@ -10,9 +10,11 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
+
+from accord import answers
 
 DONE, FAILED, WRONG = 0, 1, 2
 
@@ -131,26 +133,6 @@ def report(folder: Path, /) -> int:
 
 
 @app.command
-def export(folder: Path, out: Path, /, *, policy: Literal["sb3"] = "sb3") -> int:
-    """Writes the policy of a finished run in another program's form.
-
-    Parameters
-    ----------
-    folder
-        The run's folder.
-    out
-        The file to write, as `policy.zip`.
-    policy
-        sb3: a model that stable-baselines3 loads.
-    """
-    from accord import trained
-
-    trained.export(folder, out)
-    print(out)
-    return DONE
-
-
-@app.command
 def verify(folder: Path, /) -> int:
     """Checks a run's lineage hash by hash: answers -> reward -> policy.
 
@@ -163,7 +145,8 @@ def verify(folder: Path, /) -> int:
 
     links = lineage.verify(folder)
     for link in links:
-        print(f"round {link.round}: {link.what} {link.recorded[:12]} {link.state}")
+        told = f" ({link.forgotten:,} answers were forgotten)" if link.forgotten else ""
+        print(f"round {link.round}: {link.what} {link.recorded[:12]} {link.state}{told}")
     broken = [link for link in links if not link.holds]
     if broken:
         first = broken[0]
@@ -172,6 +155,11 @@ def verify(folder: Path, /) -> int:
         )
     print(f"{len(links)} links hold.")
     return DONE
+
+
+app.command(answers.export)
+app.command(answers.import_, name="import")
+app.command(answers.forget)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,11 +12,12 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, func, insert, select
 
-from accord.feedback import audit, slots, tables
+from accord.feedback import audit, forget, slots, tables
 from accord.feedback.checks import check_query, check_text
 from accord.feedback.codec import (
     provenance_row,
@@ -28,7 +29,10 @@ from accord.feedback.codec import (
     segment_row,
     truth_row,
 )
-from accord.feedback.connect import connect, refusing, shown, store_file
+from accord.feedback.connect import connect, empty_log, refusing, shown, store_file
+from accord.feedback.exchange.dump import dump
+from accord.feedback.exchange.intake import take
+from accord.feedback.exchange.parcel import Parcel, Taken
 from accord.feedback.rows import (
     insert_new,
     load_queries,
@@ -133,6 +137,8 @@ class Store:
             raise InputError(f"annotator {annotator!r}: kind {kind!r} is neither 'person' nor 'teacher'; choose one.")
         if not annotator:
             raise InputError("an annotator has an empty name; give at least one letter.")
+        if annotator.startswith(forget.FORGOTTEN):
+            raise InputError(f"annotator {annotator!r} is named as one who was forgotten; take another name.")
         check_text(annotator)
         row = {"name": annotator, "kind": kind, "pseudonym": secrets.token_hex(6), "created": self._clock()}
         with self._write() as connection:
@@ -252,6 +258,40 @@ class Store:
         wanted = select(known.name).where(known.kind == "person", known.name.is_not(None)).order_by(known.id)
         with self._read() as connection:
             return [*connection.execute(wanted).scalars()]
+
+    def pseudonyms(self) -> dict[str, str]:
+        """The pseudonym of each annotator by the name that answers bear."""
+        named = select(tables.annotators.c.name, tables.annotators.c.pseudonym)
+        with self._read() as connection:
+            return {row.name or row.pseudonym: row.pseudonym for row in connection.execute(named)}
+
+    @contextmanager
+    def dumped(self, names: bool = False) -> Iterator[Iterator[dict[str, Any]]]:
+        """The whole store as rows, as it is now, but for truth, leases and clips; pseudonyms alone without `names`."""
+        with self._read() as connection:
+            yield dump(connection, names)
+
+    def take(self, parcel: Parcel) -> Taken:
+        """Takes what a file brought: what is there stays as it is, what is new comes behind it; all or nothing.
+
+        InputError: the parcel contradicts the store. A query's overlap grows where it has more answers.
+        """
+        with self._write() as connection:
+            return take(connection, parcel)
+
+    def forget(self, annotator: str, *, keep_answers: bool = False, reopen: bool = False) -> int:
+        """Forgets an annotator by name or pseudonym, and what they said; returns how many answers that were.
+
+        With `keep_answers` the answers stay, without their texts, as those of nobody. With `reopen` the questions that
+        they answered are asked again. Their leases are given back. InputError: nobody is called so.
+        """
+        if keep_answers and reopen:
+            raise InputError("answers that are kept need not be asked for again; leave out keep_answers or reopen.")
+        with self._write() as connection:
+            count = forget.forget(connection, annotator, keep_answers, reopen)
+        with refusing(self._address):
+            empty_log(self._engine)
+        return count
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:

@@ -146,7 +146,9 @@ answers = Table(
     _required("seconds", Double),
     _required("text", Text),
     Column("supersedes", Text, ForeignKey("answers.id"), unique=True),  # unique: an answer is superseded once
-    _required("revision", Integer),  # 0 for an annotator's first answer to a query; one more than what it supersedes
+    # 0 for an annotator's first answer to a query; one more than what it supersedes. Negative: forgotten, and the slot
+    # is free again.
+    _required("revision", Integer),
     _required("received", Double),
     # The database itself refuses a second vote: a changed mind is the next revision of the first.
     UniqueConstraint("query", "annotator", "revision", name="uq_answers_slot"),

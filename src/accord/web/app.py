@@ -112,7 +112,9 @@ def create(
     )
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     app.include_router(routes)
-    app.include_router(dashboard.routes(Board(store, folder), store, keys, pages, who, changing))
+    watched = dashboard.Watched(Board(store, folder), store, keys, pages, who, changing)
+    app.include_router(dashboard.reviewing(watched))
+    app.include_router(dashboard.owning(watched))
     _guard(app)
     return app
 
