@@ -151,17 +151,10 @@ def _naming(folder: Path, names: Sequence[str]) -> list[Path]:
 @contextmanager
 def _opened(place: str, new: bool = False) -> Iterator[Store]:
     """The store of a run's folder, or of a URL, while inside; made in a folder without one if it may be `new`."""
-    from accord import lineage, records
+    from accord import lineage
     from accord.feedback.store import Store
-    from accord.types import InputError
 
-    folder = Path(place)
-    url = f"sqlite:///{folder / records.STORE}" if folder.is_dir() else place
-    if records.is_run(folder):
-        url = lineage.store_url(folder, records.read_manifest(folder))
-    if not new and url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_file():
-        raise InputError(f"{place} holds no store; give the folder of a run, or the URL of a database.")
-    store = Store(url)
+    store = Store(lineage.url_at(place, new))
     try:
         yield store
     finally:

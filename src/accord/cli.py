@@ -1,4 +1,4 @@
-"""The command line: accord run | serve | report | export | import | forget | verify.
+"""The command line: accord run | serve | invite | report | export | import | forget | verify.
 
 Nothing heavy is imported before a command runs, so that --help answers at once. Exit codes: 0 done; 1 failed; 2 the
 user's input is wrong, told in one sentence without a traceback.
@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -97,17 +97,14 @@ def serve(store: str, /, *, host: str = "127.0.0.1", port: int | None = None, br
     """
     import time
 
-    from accord import records
+    from accord import lineage, records
     from accord.feedback.store import Store
     from accord.web.serve import serving
 
-    folder = Path(store)
-    url = f"sqlite:///{folder / records.STORE}" if folder.is_dir() else store
-    beside = Path(url.removeprefix("sqlite:///")).parent if url.startswith("sqlite:///") else Path(".")
-    opened = Store(url)
+    folder, opened = Path(store), Store(lineage.url_at(store, new=True))
     try:
         run = folder if records.is_run(folder) else None
-        with serving(opened, beside / records.SECRET, host, port, browser, run) as link:
+        with serving(opened, _secret(store), host, port, browser, run) as link:
             print(link, flush=True)
             while True:
                 time.sleep(3600)
@@ -115,6 +112,48 @@ def serve(store: str, /, *, host: str = "127.0.0.1", port: int | None = None, br
         return _say(DONE, "Stopped. Every answer that was acknowledged is in the store.")
     finally:
         opened.close()
+
+
+@app.command
+def invite(
+    name: str, store: str, /, *, role: Literal["annotator", "reviewer", "owner"] = "annotator", at: str = ""
+) -> int:
+    """Prints a link by which somebody joins a page, good for seven days.
+
+    Parameters
+    ----------
+    name
+        What their answers are kept under; a pseudonym does.
+    store
+        What `accord serve` or `accord run` serves: a run's folder, or the URL of a database.
+    role
+        annotator: answers. reviewer: sees the dashboard and decides too. owner: invites too.
+    at
+        Where the page is, as http://192.168.1.5:8421; this machine's usual port where not given.
+    """
+    from accord import lineage
+    from accord.feedback.store import Store
+    from accord.web.access import Keys
+    from accord.web.serve import LOCAL, PORT, secret_of
+
+    opened = Store(lineage.url_at(store))
+    opened.log("invite", about=role)
+    opened.close()
+    print(f"{at.rstrip('/') or f'http://{LOCAL}:{PORT}'}/join/{Keys(secret_of(_secret(store))).invite(name, role)}")
+    return DONE
+
+
+def _secret(store: str) -> Path:
+    """The file that links and cookies are signed with: beside the store, or here where that is no file."""
+    from accord import records
+
+    if Path(store).is_dir():
+        return Path(store) / records.SECRET
+    return (
+        Path(store.removeprefix("sqlite:///")).parent / records.SECRET
+        if store.startswith("sqlite:///")
+        else Path(records.SECRET)
+    )
 
 
 @app.command

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from accord.durable import hash_file
 from accord.feedback.forget import FORGOTTEN
 from accord.feedback.store import Store
-from accord.records import CHECKPOINTS, RESULT, STORE, hash_answers, read_manifest, read_records
+from accord.records import CHECKPOINTS, RESULT, STORE, hash_answers, is_run, read_manifest, read_records
 from accord.types import Answer, InputError
 
 State = Literal["same", "changed", "missing", "not kept", "forgotten"]
@@ -58,6 +58,17 @@ def verify(folder: Path) -> list[Link]:
 def store_url(folder: Path, manifest: Mapping[str, Any]) -> str:
     """Where a run's answers are: the store that its configuration names, or the file in its folder."""
     return manifest["configuration"].get("feedback", {}).get("store") or f"sqlite:///{folder / STORE}"
+
+
+def url_at(place: str, new: bool = False) -> str:
+    """The URL of a store, given it or the folder of a run or of a store; `new`: it need not be there yet."""
+    folder = Path(place)
+    url = f"sqlite:///{folder / STORE}" if folder.is_dir() else place
+    if is_run(folder):
+        url = store_url(folder, read_manifest(folder))
+    if not new and url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_file():
+        raise InputError(f"{place} holds no store; give the folder of a run, or the URL of a database.")
+    return url
 
 
 def _answers(folder: Path, manifest: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> list[Link]:
