@@ -25,29 +25,29 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_golden_in_out_and_forgotten(folder: Path, capsys: pytest.CaptureFixture[str]):
     assert cli.main(["import", "votes.jsonl", "run"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "votes.jsonl (labelled pairs): 2 new answers, 0 were there already.",
-        "New: 1 queries, 2 segments, 2 annotators.",
-        "columns left out: model",
+        "votes.jsonl (labelled pairs): answers 2 new, 0 there already",
+        "new: queries 1, segments 2, annotators 2",
+        "left out: columns model",
     ]
     assert cli.main(["import", "votes.jsonl", f"sqlite:///{folder / 'run' / 'store.db'}"]) == 0
-    assert "0 new answers, 2 were there already." in capsys.readouterr().out
+    assert "answers 0 new, 2 there already" in capsys.readouterr().out
     assert cli.main(["export", "run", "--to", "all.jsonl.gz"]) == 0
     assert cli.main(["export", "run", "--to", "pairs.csv", "--as", "preferences", "--names"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "10 rows in all.jsonl.gz",
-        "1 rows in pairs.csv",
-        "left out: 1 ties",
+        "all.jsonl.gz: 10 rows",
+        "pairs.csv: 1 rows",
+        "left out: ties (1)",
     ]
     assert Path("pairs.csv").read_text().splitlines() == ["prompt,chosen,rejected,margin,annotator", "p,x,y,,Ann"]
     Path("run/reward.json").write_text('{"annotator": "Ann"}')
     assert cli.main(["forget", "Ann", "run"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "The annotator is forgotten; 1 answers are gone.",
-        "run/reward.json was made from these answers and may still hold the name.",
+        "forgotten; answers gone: 1",
+        "may still hold the name: run/reward.json",
     ]
     assert cli.main(["export", "run", "--to", "pairs.csv", "--as", "preferences"]) == 2
     told = capsys.readouterr().err
-    assert "the store has nothing to write as preferences (1 skips, 1 ties); export it --as lossless." in told
+    assert "the store has nothing to write as preferences (skips: 1, ties: 1); export it --as lossless." in told
     assert cli.main(["forget", "Bo", "run", "--keep-answers"]) == 0
     store = Store("sqlite:///run/store.db")
     assert not {"Ann", "Bo"} & {*store.pseudonyms()}

@@ -65,9 +65,9 @@ def _export_answers(place: str, to: Path, form: Form, names: bool) -> None:
     with _opened(place) as store:
         done = export_file(store, to, form, names)
         store.log("export", about=form)
-    print(f"{done.rows:,} rows in {to}")
+    print(f"{to}: {done.rows:,} rows")
     for what, count in done.left.items():
-        print(f"left out: {count:,} {what}")
+        print(f"left out: {what} ({count:,})")
 
 
 def import_(
@@ -107,8 +107,8 @@ def import_(
         done = import_file(file, store, reading)
         store.log("import", about=done.shape)
     taken = done.taken
-    print(f"{file} ({done.shape}): {taken.answers:,} new answers, {taken.known:,} were there already.")
-    print(f"New: {taken.queries:,} queries, {taken.segments:,} segments, {taken.annotators:,} annotators.")
+    print(f"{file} ({done.shape}): answers {taken.answers:,} new, {taken.known:,} there already")
+    print(f"new: queries {taken.queries:,}, segments {taken.segments:,}, annotators {taken.annotators:,}")
     for note in done.notes:
         print(note)
 
@@ -131,9 +131,9 @@ def forget(annotator: str, place: str, /, *, keep_answers: bool = False, reopen:
         names = [name for name, pseudonym in store.pseudonyms().items() if annotator in (name, pseudonym)]
         count = store.forget(annotator, keep_answers=keep_answers, reopen=reopen)
         store.log("forget", about="kept answers" if keep_answers else "")
-    print(f"The annotator is forgotten; {count:,} answers are {'kept as those of nobody' if keep_answers else 'gone'}.")
+    print(f"forgotten; answers {'kept as those of nobody' if keep_answers else 'gone'}: {count:,}")
     for path in _naming(Path(place), names):
-        print(f"{path} was made from these answers and may still hold the name.")
+        print(f"may still hold the name: {path}")
 
 
 def _naming(folder: Path, names: Sequence[str]) -> list[Path]:

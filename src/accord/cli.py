@@ -184,7 +184,7 @@ def verify(folder: Path, /) -> int:
 
     links = lineage.verify(folder)
     for link in links:
-        told = f" ({link.forgotten:,} answers were forgotten)" if link.forgotten else ""
+        told = f" (answers forgotten: {link.forgotten:,})" if link.forgotten else ""
         print(f"round {link.round}: {link.what} {link.recorded[:12]} {link.state}{told}")
     broken = [link for link in links if not link.holds]
     if broken:

@@ -40,27 +40,29 @@ def forget(connection: Connection, annotator: str, keep_answers: bool, reopen: b
     if connection.dialect.name == "sqlite":  # else the file keeps what a row held before
         connection.execute(text("PRAGMA secure_delete=ON"))
     lock_slots(connection)
-    found = select(annotators.c.id, annotators.c.name).where(
-        or_(annotators.c.name == annotator, annotators.c.pseudonym == annotator)
-    )
-    people = connection.execute(found).all()
-    if not people:
-        raise InputError(f"annotator {annotator!r} is not in the store; give a name or a pseudonym that is.")
-    me = next((row.id for row in people if row.name == annotator), people[0].id)
-    given = (
-        connection.execute(select(answers).where(answers.c.annotator == me).order_by(answers.c.seq)).mappings().all()
-    )
+    me, kind = _find(connection, annotator)
+    theirs = select(answers).where(answers.c.annotator == me).order_by(answers.c.seq)
+    given = connection.execute(theirs).mappings().all()
     connection.execute(delete(leases).where(leases.c.annotator == me))
     anonymous = {"name": None, "pseudonym": f"{FORGOTTEN}{secrets.token_hex(6)}", "created": 0.0}
     connection.execute(update(annotators).where(annotators.c.id == me).values(anonymous))
     _empty(connection, given, keep_answers, reopen)
-    if not keep_answers:
-        _drop_segments(
-            connection, [value.segment for it in given if isinstance(value := read_value(it["value"]), Given)]
-        )
+    if not keep_answers and kind == "person":  # a teacher gives what the task has made
+        values = [read_value(it["value"]) for it in given]
+        _drop_segments(connection, [value.segment for value in values if isinstance(value, Given)])
     if reopen:
         _reopen(connection, {it["query"] for it in given if it["revision"] == 0})
     return len(given)
+
+
+def _find(connection: Connection, annotator: str) -> tuple[int, str]:
+    """The number and the kind of whoever has this name, or else this pseudonym."""
+    called = or_(annotators.c.name == annotator, annotators.c.pseudonym == annotator)
+    people = connection.execute(select(annotators).where(called)).all()
+    if not people:
+        raise InputError(f"annotator {annotator!r} is not in the store; give a name or a pseudonym that is.")
+    found = next((row for row in people if row.name == annotator), people[0])
+    return found.id, found.kind
 
 
 def _empty(connection: Connection, given: Sequence[Any], keep_answers: bool, reopen: bool) -> None:

@@ -79,10 +79,10 @@ def test_golden_tasks_of_label_studio(empty: Empty, tmp_path: Path):
     ]
     assert {answer.seconds for answer in store.answers()} == {4.5}
     assert sorted(found.notes) == [
-        "1 answers to 'q' are left out",
-        "1 cancelled annotations are left out",
-        "1 results of type 'ranker' are left out",
-        "1 results of type 'textarea' are left out",
+        "left out: answers to 'q' (1)",
+        "left out: cancelled annotations (1)",
+        "left out: results of type 'ranker' (1)",
+        "left out: results of type 'textarea' (1)",
     ]
     assert "e@x" not in str(store.pseudonyms())
 
@@ -111,7 +111,7 @@ def test_golden_of_two_questions_of_one_sort_one_is_chosen(empty: Empty, tmp_pat
         taken(empty(), tmp_path / "a.json", rows)
     store = empty()
     found = taken(store, tmp_path / "a.json", rows, Reading({"rating": "harm"}))
-    assert told(store) == [("7", Score(0, 5))] and found.notes == ("1 answers to 'help' are left out",)
+    assert told(store) == [("7", Score(0, 5))] and found.notes == ("left out: answers to 'help' (1)",)
 
 
 FIELDS = {"prompt": "p", "response1": "x", "response2": "y"}
@@ -135,7 +135,7 @@ def test_golden_nested_records_of_argilla(empty: Empty, tmp_path: Path):
     found = taken(store, tmp_path / "a.json", [record])
     assert told(store) == [("ann", "y"), ("bo", None), ("ann", ["y", "x"])]
     assert found.shape == "records of Argilla" and found.notes == (
-        "1 answers to 'comment' are left out",
+        "left out: answers to 'comment' (1)",
         "the file does not say which responses were submitted: all count",
     )
 
@@ -156,12 +156,14 @@ def test_golden_flat_records_of_argilla_count_what_was_submitted(empty: Empty, t
     store = empty()
     found = taken(store, tmp_path / "a.json", [row], reading_of("", "", "0-10", "w"))
     assert told(store) == [("ann", Score(7, 11))]
-    assert found.notes == ("1 responses that are discarded are left out", "1 responses that are draft are left out")
+    assert found.notes == ("left out: responses that are discarded (1)", "left out: responses that are draft (1)")
     with pytest.raises(InputError, match="no lists of one length"):
         taken(empty(), tmp_path / "a.json", [{**row, "quality.responses.users": ["ann"]}])
 
 
 def test_golden_a_file_without_a_readable_answer_is_refused(empty: Empty, tmp_path: Path):
     rows = [task(PAIR, annotation(7, "textarea", ["why"]))]
-    with pytest.raises(InputError, match=r"no row holds an answer that accord can read \(1 results of type 'textarea'"):
+    with pytest.raises(
+        InputError, match=r"no row holds an answer that accord can read \(left out: results of type 'textarea'"
+    ):
         taken(empty(), tmp_path / "a.json", rows)

@@ -101,7 +101,7 @@ def test_golden_margins_are_strengths_where_they_are_small_whole_numbers(empty: 
     other = empty()
     rows[0]["margin"] = 0.37
     notes = taken(other, written(tmp_path / "b.csv", rows)).notes
-    assert notes == ("margins are left aside: they are no whole numbers from 0 to 3",)
+    assert notes == ("left out: margins, which are no whole numbers from 0 to 3",)
     assert {value.levels for *_, value in told(other) if isinstance(value, Side)} == {2}
 
 
@@ -210,7 +210,7 @@ def test_golden_what_is_read_and_what_is_left_out_is_said(empty: Empty, tmp_path
         taken(empty(), path)
     reading = reading_of("prompt=instruction,response1=one,response2=two,label=choice", "", "", "w")
     found = taken(empty(), path, reading)
-    assert found.shape == "labelled pairs" and found.notes == ("columns left out: model",)
+    assert found.shape == "labelled pairs" and found.notes == ("left out: columns model",)
     with pytest.raises(InputError, match="there is no column 'oen'; the file has instruction, one"):
         taken(empty(), path, Reading({"response1": "oen"}))
 
@@ -307,6 +307,13 @@ def test_invariance_a_data_set_written_and_read_again_says_the_same(empty: Empty
     unsayable = (Skip(), Side(1, 3), Side(3, 7))
     kept = [each for each in told(store) if each[3] not in unsayable]
     assert sorted(str(said(each)) for each in told(copy)) == sorted(str(said(each)) for each in kept)
+
+
+def test_golden_text_that_no_file_can_hold_is_left_out_and_counted(empty: Empty, tmp_path: Path):
+    store = empty()
+    taken(store, written(tmp_path / "a.jsonl", [PAIR, {**PAIR, "chosen": "\ud800"}]))
+    done = export_file(store, tmp_path / "b.jsonl", "preferences")
+    assert (done.rows, dict(done.left)) == (1, {"answers about half a surrogate pair": 1})
 
 
 def said(who: Told) -> tuple:

@@ -228,7 +228,7 @@ def test_golden_an_altered_file_is_refused_with_its_line_and_nothing_is_kept(sma
     lines[place] = change(lines[place])
     path.write_text("\n".join(map(json.dumps, lines)))
     copy = Store("sqlite://")
-    with pytest.raises(InputError, match=f"^line {place + 1}: .*{words}"):
+    with pytest.raises(InputError, match=f"all.jsonl: line {place + 1}: .*{words}"):
         import_file(path, copy)
     assert not any(content(copy).values())
 

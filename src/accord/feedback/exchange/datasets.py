@@ -85,6 +85,8 @@ def _unsayable(it: Answer, texts: Sequence[Reply], found: Sequence[Segment]) -> 
         return "skips"
     if len({text.prompt for text in texts}) > 1:
         return "answers about two prompts"
+    if any("\ud800" <= letter <= "\udfff" for text in texts for letter in text.prompt + text.response):
+        return "answers about half a surrogate pair"  # which no UTF-8 can hold
     tie = isinstance(it.value, Side) and 2 * it.value.level == it.value.levels - 1
     return "ties" if tie else ""
 

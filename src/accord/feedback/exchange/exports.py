@@ -36,7 +36,7 @@ def export_file(store: Store, path: Path, form: Form = "lossless", names: bool =
     left: Counter[str] = Counter()
     rows = [*rows_of_dataset(store, form, names, left)]
     if not rows:
-        told = ", ".join(f"{count} {what}" for what, count in left.items()) or "no answer"
+        told = ", ".join(f"{what}: {count:,}" for what, count in left.items()) or "no answer"
         raise InputError(f"the store has nothing to write as {form} ({told}); export it --as lossless.")
     return Exported(write(path, COLUMNS[form], rows), left)
 

@@ -36,18 +36,16 @@ def import_file(
     InputError: a file that cannot be read, an unknown shape, a wrong row (with its line), an answer that contradicts
     one that is there. Then nothing of the file is in the store.
     """
-    reading = reading or Reading()
     rows = read(path)
-    if is_lossless(rows):
-        return Imported("a store", store.take(load(rows)), ())
     try:
-        shape, (judged, notes) = _understood(rows, reading)
+        if is_lossless(rows):
+            return Imported("a store", store.take(load(rows)), ())
+        shape, (judged, notes) = _understood(rows, reading or Reading())
         if not judged:
             raise InputError(f"no row holds an answer that accord can read ({'; '.join(notes)}); see docs/exchange.md.")
-        taken = store.take(gather(judged, f"import {path.name}", clock()))
+        return Imported(shape, store.take(gather(judged, f"import {path.name}", clock())), tuple(notes))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    return Imported(shape, taken, tuple(notes))
 
 
 def _understood(rows: Sequence[Row], reading: Reading) -> tuple[str, Read]:
@@ -63,7 +61,7 @@ def _understood(rows: Sequence[Row], reading: Reading) -> tuple[str, Read]:
         raise InputError(f"columns {', '.join(columns)} are no known shape; known are: {known()} (see --columns).")
     judged, notes = shape.read(rows, reading)
     unread = left_out(set(columns) - set(reading.columns.values()), shape)
-    return shape.name, (judged, [*notes, *([f"columns left out: {', '.join(unread)}"] if unread else [])])
+    return shape.name, (judged, [*notes, *([f"left out: columns {', '.join(unread)}"] if unread else [])])
 
 
 def _columns(rows: Sequence[Row]) -> list[str]:

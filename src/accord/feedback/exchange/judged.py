@@ -48,9 +48,7 @@ def gather(judged: Sequence[Judged], source: str, now: float) -> Parcel:
     for it in judged:
         ids = [segment_id(segment) for segment in it.segments]
         segments |= zip(ids, it.segments, strict=True)
-        order = (
-            sorted(range(len(ids)), key=lambda i: (ids[i], i)) if it.kind in ("compare", "rank") else [*range(len(ids))]
-        )
+        order = sorted(range(len(ids)), key=lambda i: (ids[i], i))
         query, first = _query(it, tuple(ids[i] for i in order), times)
         row = asked.setdefault(query.id, {**query_row(query), "segments": query.segments, "number": len(asked) + 1,
                                           "gold": None, "repeats": first, "asked": now, "overlap": 0})  # fmt: skip

@@ -59,7 +59,7 @@ def read_said(said: Sequence[Said], reading: Reading, left: Counter[str]) -> Rea
                 f"{it.row.where}: {it.question!r} and {questions[it.sort]!r} both ask for a {it.sort}; choose one with "
                 f"--columns {it.sort}={it.question}."
             )
-    return judged, [f"{count} {what} are left out" for what, count in left.items()]
+    return judged, [f"left out: {what} ({count:,})" for what, count in left.items()]
 
 
 def _judged(it: Said, reading: Reading) -> Judged | None:

@@ -86,7 +86,7 @@ def _chosen(rows: Rows, reading: Reading) -> Read:
     """One better than the other; by how much, where all margins are strengths of 0 to 3: then of seven levels."""
     margins = [row.fields["margin"] for row in rows if row.fields.get("margin") not in (None, "")]
     fit = all(number_of(margin) in range(STRENGTH + 1) for margin in margins)
-    notes = [] if fit else [f"margins are left aside: they are no whole numbers from 0 to {STRENGTH}"]
+    notes = [] if fit else [f"left out: margins, which are no whole numbers from 0 to {STRENGTH}"]
     return [_chosen_one(row, fit, reading) for row in rows], notes
 
 
