@@ -60,14 +60,24 @@ def take_numbers(connection: Connection, counter: str, count: int) -> int:
     return connection.execute(raised.returning(counters.c.value)).scalar_one() - count
 
 
+def known_numbers(connection: Connection, names: Collection[str]) -> dict[str, int]:
+    """The numbers of those annotators who are registered."""
+    registered = select(annotators.c.name, annotators.c.id)
+    return {row.name: row.id for row in rows_of(connection, registered, annotators.c.name, names)}
+
+
 def annotator_numbers(connection: Connection, names: Collection[str]) -> dict[str, int]:
     """The numbers of annotators; InputError for one who is not registered."""
-    registered = select(annotators.c.name, annotators.c.id)
-    known = {row.name: row.id for row in rows_of(connection, registered, annotators.c.name, names)}
+    known = known_numbers(connection, names)
     for name in names:
         if name not in known:
-            raise InputError(f"annotator {name!r} is not registered; call register({name!r}, 'person' or 'teacher').")
+            raise stranger(name)
     return known
+
+
+def stranger(name: str) -> InputError:
+    """Why somebody is not served."""
+    return InputError(f"annotator {name!r} is not registered; call register({name!r}, 'person' or 'teacher').")
 
 
 def load_queries(connection: Connection, *conditions: ColumnElement[bool]) -> list[Query]:
@@ -87,6 +97,26 @@ def load_queries_by_id(connection: Connection, ids: Collection[str]) -> dict[str
     wanted = list(dict.fromkeys(ids))
     chunks = (wanted[start : start + _CHUNK] for start in range(0, len(wanted), _CHUNK))
     return {query.id: query for chunk in chunks for query in load_queries(connection, queries.c.id.in_(chunk))}
+
+
+class Asked:
+    """Queries by id, kept once they were read: a query that was asked never changes."""
+
+    def __init__(self, most: int = 20_000) -> None:
+        self._kept: dict[str, Query] = {}
+        self._most = most
+
+    def of(self, connection: Connection, ids: Collection[str]) -> dict[str, Query]:
+        """Those that there are."""
+        kept = self._kept
+        found = {id: kept[id] for id in ids if id in kept}
+        if unknown := [id for id in ids if id not in found]:
+            read = load_queries_by_id(connection, unknown)
+            if len(kept) > self._most:
+                self._kept = kept = {}
+            kept.update(read)
+            found |= read
+        return found
 
 
 def select_answers() -> Select:

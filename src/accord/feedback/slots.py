@@ -1,8 +1,8 @@
 """Who may answer what: leases and answers, so that no query gets more answers than it asked for.
 
 A query has `overlap` slots. An annotator holds one by a lease until it runs out, and for good by an answer; "can't
-tell" is an answer too. `lease` and `answer` begin with `lock_slots`, under which one of them works at a time: what
-they count cannot change before they write.
+tell" is an answer too. Every function here runs under `lock_slots`, where one transaction works at a time: what it
+counts cannot change before it writes.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from sqlalchemy import Connection, ScalarSelect, bindparam, delete, exists, func
 from accord.feedback.checks import check_answer
 from accord.feedback.codec import answer_row
 from accord.feedback.rows import (
+    Asked,
     annotator_numbers,
     load_answers_by_id,
-    load_queries_by_id,
-    lock_slots,
     missing,
     replace,
     rows_of,
@@ -42,9 +41,8 @@ class Lease:
     until: float
 
 
-def lease(connection: Connection, annotator: str, limit: int, seconds: float, now: float) -> list[Lease]:
+def lease(connection: Connection, asked: Asked, annotator: str, limit: int, seconds: float, now: float) -> list[Lease]:
     """Leases open queries: the most pressing first, then in the order of asking."""
-    lock_slots(connection)
     me = annotator_numbers(connection, [annotator])[annotator]
     free = (
         select(queries.c.id)
@@ -58,7 +56,7 @@ def lease(connection: Connection, annotator: str, limit: int, seconds: float, no
         .limit(limit)
     )
     ids = connection.execute(free).scalars().all()
-    found = load_queries_by_id(connection, ids)
+    found = asked.of(connection, ids)
     taken = [Lease(found[id], secrets.token_urlsafe(16), now + seconds) for id in ids]
     rows = [{"query": it.query.id, "annotator": me, "token": it.token, "until": it.until} for it in taken]
     replace(connection, leases, rows)  # in the place of one that ran out
@@ -66,65 +64,62 @@ def lease(connection: Connection, annotator: str, limit: int, seconds: float, no
 
 
 def lease_each(
-    connection: Connection, wants: Sequence[tuple[str, int]], seconds: float, now: float
+    connection: Connection, asked: Asked, wants: Sequence[tuple[str, int]], seconds: float, now: float
 ) -> list[list[Lease]]:
     """Leases for several annotators at once, each as `lease` would one after another: a few statements for all.
 
-    One whom the first open queries do not serve (they hold or have answered them) is looked after alone.
+    One whom the first queries with a free slot do not serve (they hold or have answered them) is looked after alone.
     """
-    lock_slots(connection)
+    if not any(limit for _, limit in wants):
+        return [[] for _ in wants]
     numbers = annotator_numbers(connection, {annotator for annotator, _ in wants})
-    open_ = select(queries.c.id, queries.c.answered, queries.c.overlap).where(queries.c.status == "open")
+    free = select(queries.c.id, queries.c.answered, queries.c.overlap).where(
+        queries.c.status == "open", queries.c.answered + _live(now) < queries.c.overlap
+    )
     first = sum(limit for _, limit in wants) + len(wants)
-    rows = connection.execute(open_.order_by(queries.c.priority, queries.c.number).limit(first)).all()
-    ids = [row.id for row in rows]
+    rows = connection.execute(free.order_by(queries.c.priority, queries.c.number).limit(first)).all()
     room = {row.id: row.overlap - row.answered for row in rows}
-    known: dict[str, set[int]] = {id: set() for id in ids}
-    for held in rows_of(
-        connection, select(leases.c.query, leases.c.annotator).where(leases.c.until > now), leases.c.query, ids
-    ):
+    known: dict[str, set[int]] = {id: set() for id in room}
+    live = select(leases.c.query, leases.c.annotator).where(leases.c.until > now)
+    for held in rows_of(connection, live, leases.c.query, room):
         room[held.query] -= 1
         known[held.query].add(held.annotator)
-    for given in rows_of(connection, select(answers.c.query, answers.c.annotator), answers.c.query, ids):
+    for given in rows_of(connection, select(answers.c.query, answers.c.annotator), answers.c.query, room):
         known[given.query].add(given.annotator)
     taken: list[list[str]] = []
     for annotator, limit in wants:
-        mine = [id for id in ids if room[id] > 0 and numbers[annotator] not in known[id]][:limit]
+        mine = [id for id in room if room[id] > 0 and numbers[annotator] not in known[id]][:limit]
         for id in mine:
             room[id] -= 1
             known[id].add(numbers[annotator])
         taken.append(mine)
-    found = load_queries_by_id(connection, [id for mine in taken for id in mine])
+    found = asked.of(connection, [id for mine in taken for id in mine])
     made = [[Lease(found[id], secrets.token_urlsafe(16), now + seconds) for id in mine] for mine in taken]
+    leased = [(numbers[name], it) for (name, _), mine in zip(wants, made, strict=True) for it in mine]
     replace(
         connection,
         leases,
-        [
-            {"query": it.query.id, "annotator": numbers[annotator], "token": it.token, "until": it.until}
-            for (annotator, _), mine in zip(wants, made, strict=True)
-            for it in mine
-        ],
+        [{"query": it.query.id, "annotator": me, "token": it.token, "until": it.until} for me, it in leased],
     )
     for place, (annotator, limit) in enumerate(wants):
-        if len(made[place]) < limit and len(ids) == first:  # there may be more behind the first ones
-            made[place] += lease(connection, annotator, limit - len(made[place]), seconds, now)
+        if len(made[place]) < limit and len(room) == first:  # there may be more behind the first ones
+            made[place] += lease(connection, asked, annotator, limit - len(made[place]), seconds, now)
     return made
 
 
 def answer_each(
-    connection: Connection, given: Sequence[Answer], tokens: Sequence[str], now: float
+    connection: Connection, asked: Asked, given: Sequence[Answer], tokens: Sequence[str], now: float
 ) -> list[int | InputError]:
     """As `answer`, but each answer has a fate of its own: those that can be are stored, in halves of what cannot."""
     try:
-        with connection.begin_nested():
-            return [*answer(connection, given, tokens, now)]
-    except InputError as error:
+        return [*answer(connection, asked, given, tokens, now)]
+    except InputError as error:  # before anything was written
         if len(given) == 1:
             return [error]
     half = len(given) // 2
     return [
-        *answer_each(connection, given[:half], tokens[:half], now),
-        *answer_each(connection, given[half:], tokens[half:], now),
+        *answer_each(connection, asked, given[:half], tokens[:half], now),
+        *answer_each(connection, asked, given[half:], tokens[half:], now),
     ]
 
 
@@ -133,14 +128,15 @@ def _live(now: float) -> ScalarSelect[int]:
     return held.where(leases.c.query == queries.c.id, leases.c.until > now).scalar_subquery()
 
 
-def answer(connection: Connection, given: Sequence[Answer], tokens: Sequence[str], now: float) -> list[int]:
-    """Stores what is new and returns every answer's seq. One refused answer refuses all."""
-    lock_slots(connection)
+def answer(
+    connection: Connection, asked: Asked, given: Sequence[Answer], tokens: Sequence[str], now: float
+) -> list[int]:
+    """Stores what is new and returns every answer's seq. One refused answer refuses all, before any is written."""
     stored = load_answers_by_id(connection, [it.id for it in given])
     seqs = {it.id: it.seq for it in stored.values()}
     fresh = _fresh(given, stored)
     numbers = annotator_numbers(connection, {it.annotator for it in fresh})
-    slots = _slots(connection, _checked(connection, fresh), now)
+    slots = _slots(connection, _checked(connection, asked, fresh), now)
     chains = _chains(connection, fresh)
     held = dict(zip((it.id for it in given), tokens, strict=True)) if tokens else {}
     rows = []
@@ -173,16 +169,16 @@ def _content(it: Answer) -> tuple:
     return it.query, it.annotator, it.value, it.supersedes
 
 
-def _checked(connection: Connection, fresh: Sequence[Answer]) -> dict[str, Query]:
+def _checked(connection: Connection, asked: Asked, fresh: Sequence[Answer]) -> dict[str, Query]:
     """The queries of these answers, after a look at whether each answer fits."""
-    asked = load_queries_by_id(connection, [it.query for it in fresh])
+    found = asked.of(connection, [it.query for it in fresh])
     for it in fresh:
-        if it.query not in asked:
+        if it.query not in found:
             raise InputError(f"answer {it.id!r}: query {it.query!r} is not in the store; ask it first.")
-        check_answer(asked[it.query], it)
+        check_answer(found[it.query], it)
     shown = [it.value.segment for it in fresh if isinstance(it.value, Given)]
     missing(connection, segments.c.id, shown, "segment")
-    return asked
+    return found
 
 
 @dataclass
@@ -278,7 +274,6 @@ def _settle(connection: Connection, slots: Mapping[str, _Slots]) -> None:
 
 def release(connection: Connection, annotator: str, ids: Collection[str]) -> None:
     """Gives an annotator's leases back before they run out; all of them where no query is named."""
-    lock_slots(connection)
     me = annotator_numbers(connection, [annotator])[annotator]
     mine = delete(leases).where(leases.c.annotator == me)
     connection.execute(mine.where(leases.c.query.in_(ids)) if ids else mine)
