@@ -139,7 +139,7 @@ def follow(url: str, over: threading.Event, gaps: list[int]) -> None:
 def served(url: str, folder: Path, port: int) -> Iterator[int]:
     """The server, and its process's number."""
     command = [sys.executable, "-m", "accord", "serve", url, "--port", str(port), "--no-browser"]
-    environment = {**os.environ, **harness.ONE_THREAD, "PYTHONPATH": str(harness.ROOT / "src")}
+    environment = {**os.environ, **harness.ONE_THREAD, "PYTHONPATH": str(harness.ROOT / "src") + os.environ.get("EXTRA", "")}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder, env=environment) as process:
         try:
             assert process.stdout is not None and process.stdout.readline().startswith("http")

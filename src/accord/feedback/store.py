@@ -31,7 +31,9 @@ from accord.feedback.codec import (
 from accord.feedback.connect import connect, refusing, shown, store_file
 from accord.feedback.rows import (
     Asked,
+    annotator_number,
     insert_new,
+    known_numbers,
     load_queries,
     load_queries_by_id,
     lock_slots,
@@ -186,6 +188,9 @@ class Store:
 
     def asked(self, ids: Sequence[str]) -> dict[str, Query]:
         """Queries by id; those that are not there are left out."""
+        found = self._asked.kept(ids)
+        if len(found) == len(set(ids)):
+            return found
         with self._read() as connection:
             return self._asked.of(connection, ids)
 
@@ -204,7 +209,8 @@ class Store:
         out may come again.
         """
         with self._take() as connection:
-            return slots.lease(connection, self._asked, annotator, limit, seconds, self._clock())
+            me = annotator_number(connection, annotator)
+            return slots.lease(connection, self._asked, me, limit, seconds, self._clock())
 
     def serve(self, visits_: Sequence[Visit], seconds: float = 300.0) -> list[Served | InputError]:
         """Answers and leases of several annotators in one transaction: one commit for all of them.
@@ -218,7 +224,7 @@ class Store:
     def release(self, annotator: str, queries: Sequence[str] = ()) -> None:
         """Gives leases back before they run out (all of them by default), as a teacher does that starts again."""
         with self._take() as connection:
-            slots.release(connection, annotator, queries)
+            slots.release(connection, annotator_number(connection, annotator), queries)
 
     def answer(self, answers: Sequence[Answer], *, tokens: Sequence[str] | None = None) -> list[int]:
         """Stores answers and returns their seqs; an id that is stored already returns its old seq.
@@ -230,7 +236,8 @@ class Store:
         if tokens is not None and len(tokens) != len(answers):
             raise InputError(f"{len(tokens)} tokens for {len(answers)} answers; send one for each.")
         with self._take() as connection:
-            return slots.answer(connection, self._asked, answers, tokens or (), self._clock())
+            numbers = known_numbers(connection, {answer.annotator for answer in answers})
+            return slots.answer(connection, self._asked, numbers, answers, tokens or (), self._clock())
 
     def answers(self, after: int = 0, *, upto: int | None = None) -> list[Answer]:
         """Answers with `after < seq <= upto` in the order of seq, superseded ones too (`current` drops them).

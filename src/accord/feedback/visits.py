@@ -38,15 +38,17 @@ def serve(
     connection: Connection, asked: Asked, visits: Sequence[Visit], seconds: float, now: float
 ) -> list[Served | InputError]:
     """All answers are stored first, then what is given back, then the leases are dealt."""
-    numbers = known_numbers(connection, {visit.annotator for visit in visits})
+    names = {visit.annotator for visit in visits} | {it.annotator for visit in visits for it in visit.answers}
+    numbers = known_numbers(connection, names)
     known = [visit for visit in visits if visit.annotator in numbers]
     answers = [answer for visit in known for answer in visit.answers]
     tokens = [token for visit in known for token in visit.tokens]
-    fates = iter(answer_each(connection, asked, answers, tokens, now))
+    fates = iter(answer_each(connection, asked, numbers, answers, tokens, now))
     for visit in known:
         if visit.afresh:
-            release(connection, visit.annotator, ())
-    dealt = iter(lease_each(connection, asked, [(visit.annotator, visit.limit) for visit in known], seconds, now))
+            release(connection, numbers[visit.annotator], ())
+    wants = [(numbers[visit.annotator], visit.limit) for visit in known]
+    dealt = iter(lease_each(connection, asked, wants, seconds, now))
     return [
         Served([next(fates) for _ in visit.answers], next(dealt))
         if visit.annotator in numbers
