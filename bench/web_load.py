@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import re
@@ -139,7 +140,7 @@ def follow(url: str, over: threading.Event, gaps: list[int]) -> None:
 def served(url: str, folder: Path, port: int) -> Iterator[int]:
     """The server, and its process's number."""
     command = [sys.executable, "-m", "accord", "serve", url, "--port", str(port), "--no-browser"]
-    environment = {**os.environ, **harness.ONE_THREAD, "PYTHONPATH": str(harness.ROOT / "src") + os.environ.get("EXTRA", "")}
+    environment = {**os.environ, **harness.ONE_THREAD, "PYTHONPATH": str(harness.ROOT / "src")}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder, env=environment) as process:
         try:
             assert process.stdout is not None and process.stdout.readline().startswith("http")
@@ -177,6 +178,7 @@ def measured(url: str, folder: Path, load: Load) -> dict[str, object]:
         port = free.getsockname()[1]
     keys, seen, gaps, over = Keys(secret_of(folder / SECRET)), Seen(), [], threading.Event()
     links = [keys.invite(f"p{i}", "annotator") for i in range(load.clients)]
+    gc.freeze()  # the generator's own pauses are none of the server's
     with served(url, folder, port) as process:
         reader = threading.Thread(target=follow, args=(url, over, gaps))
         reader.start()

@@ -17,7 +17,7 @@ from accord.feedback.store import Lease, Served, Store, Visit
 from accord.types import Answer, InputError, Query
 
 MOST = 64  # in one transaction: whoever is in it waits for all of it
-GATHER_SECONDS = float(__import__('os').environ.get('G','0.004'))  # how long the first of a batch waits for others
+GATHER_SECONDS = 0.004  # how long the first of a batch waits for others
 COUNT_SECONDS = 1.0  # how old the number of waiting questions may be: to count many takes milliseconds
 
 Job = TypeVar("Job")
