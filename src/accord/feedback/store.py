@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, func, insert, select
 
-from accord.feedback import audit, forget, slots, tables
+from accord.feedback import audit, forget, slots, tables, visits
 from accord.feedback.checks import check_query, check_text
 from accord.feedback.codec import (
     provenance_row,
@@ -34,9 +34,13 @@ from accord.feedback.exchange.dump import dump
 from accord.feedback.exchange.intake import take
 from accord.feedback.exchange.parcel import Parcel, Taken
 from accord.feedback.rows import (
+    Asked,
+    annotator_number,
     insert_new,
+    known_numbers,
     load_queries,
     load_queries_by_id,
+    lock_slots,
     missing,
     replace,
     rows_of,
@@ -44,9 +48,10 @@ from accord.feedback.rows import (
     take_numbers,
 )
 from accord.feedback.slots import Lease, TooLate
+from accord.feedback.visits import Served, Visit
 from accord.types import Answer, Collected, InputError, Provenance, Query, Segment, SegmentId, segment_id
 
-__all__ = ["Lease", "Store", "TooLate", "current"]
+__all__ = ["Lease", "Served", "Store", "TooLate", "Visit", "current"]
 
 
 def current(answers: Sequence[Answer]) -> list[Answer]:
@@ -66,7 +71,7 @@ class Store:
     def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
         self._address, self._engine = connect(url)
         self._writer = self._engine.execution_options(begin="IMMEDIATE")
-        self._clock = clock
+        self._clock, self._asked = clock, Asked()
         self._file = store_file(self._address)
         self._inode = self._look()
         self._closed = False
@@ -187,6 +192,14 @@ class Store:
             missing(connection, tables.queries.c.id, [id for id in ids if id not in found], "query")
         return [found[id] for id in ids if round is None or found[id].round == round]
 
+    def asked(self, ids: Sequence[str]) -> dict[str, Query]:
+        """Queries by id; those that are not there are left out."""
+        found = self._asked.kept(ids)
+        if len(found) == len(set(ids)):
+            return found
+        with self._read() as connection:
+            return self._asked.of(connection, ids)
+
     def waiting(self, *, round: int | None = None) -> int:
         """How many queries still have fewer answers than their overlap."""
         count = select(func.count()).select_from(tables.queries).where(tables.queries.c.status == "open")
@@ -201,23 +214,23 @@ class Store:
         Never one that it has answered or holds, and never more slots of a query than its overlap. One whose lease ran
         out may come again.
         """
-        with self._write() as connection:
-            return slots.lease(connection, annotator, limit, seconds, self._clock())
+        with self._take() as connection:
+            me = annotator_number(connection, annotator)
+            return slots.lease(connection, self._asked, me, limit, seconds, self._clock())
 
-    def lease_each(self, wants: Sequence[tuple[str, int]], seconds: float = 300.0) -> list[list[Lease]]:
-        """`lease` for several annotators, each with a limit, in one transaction: one commit for all of them."""
-        with self._write() as connection:
-            return slots.lease_each(connection, wants, seconds, self._clock())
+    def serve(self, visits_: Sequence[Visit], seconds: float = 300.0) -> list[Served | InputError]:
+        """Answers and leases of several annotators in one transaction: one commit for all of them.
 
-    def answer_each(self, answers: Sequence[Answer], tokens: Sequence[str]) -> list[int | InputError]:
-        """`answer` in one transaction, where what is refused keeps nothing else out: seqs and errors."""
-        with self._write() as connection:
-            return slots.answer_each(connection, answers, tokens, self._clock())
+        All answers first, each as `answer` would by itself, with a fate of its own: its seq or why it was refused. Then
+        the leases, each as `lease` would in turn. InputError in the place of a visit of nobody who is registered.
+        """
+        with self._take() as connection:
+            return visits.serve(connection, self._asked, visits_, seconds, self._clock())
 
     def release(self, annotator: str, queries: Sequence[str] = ()) -> None:
         """Gives leases back before they run out (all of them by default), as a teacher does that starts again."""
-        with self._write() as connection:
-            slots.release(connection, annotator, queries)
+        with self._take() as connection:
+            slots.release(connection, annotator_number(connection, annotator), queries)
 
     def answer(self, answers: Sequence[Answer], *, tokens: Sequence[str] | None = None) -> list[int]:
         """Stores answers and returns their seqs; an id that is stored already returns its old seq.
@@ -228,8 +241,9 @@ class Store:
         """
         if tokens is not None and len(tokens) != len(answers):
             raise InputError(f"{len(tokens)} tokens for {len(answers)} answers; send one for each.")
-        with self._write() as connection:
-            return slots.answer(connection, answers, tokens or (), self._clock())
+        with self._take() as connection:
+            numbers = known_numbers(connection, {answer.annotator for answer in answers})
+            return slots.answer(connection, self._asked, numbers, answers, tokens or (), self._clock())
 
     def answers(self, after: int = 0, *, upto: int | None = None) -> list[Answer]:
         """Answers with `after < seq <= upto` in the order of seq, superseded ones too (`current` drops them).
@@ -303,6 +317,13 @@ class Store:
     def _write(self) -> Iterator[Connection]:
         self._check()
         with refusing(self._address), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _take(self) -> Iterator[Connection]:
+        """To write where others take slots too: one at a time."""
+        with self._write() as connection:
+            lock_slots(connection)
             yield connection
 
     def _check(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import secrets
 import socket
@@ -24,6 +25,7 @@ from accord.web.app import Presence, create
 LOCAL, PORT = "127.0.0.1", 8421
 OWNER = "owner"  # who opens the link that is printed
 START_SECONDS = 20.0
+TURN_SECONDS = 0.001  # after which a thread that computes lets others go on; a vote waits for several turns
 OPEN_SECONDS, GOODBYE_SECONDS = 6.0, 2.5  # a page that asked so lately is told that this was all, which takes so long
 
 
@@ -52,22 +54,37 @@ def serving(
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([at])), name="accord-web", daemon=True)
     thread.start()
     try:
-        until = time.monotonic() + START_SECONDS
-        while not server.started and thread.is_alive() and time.monotonic() < until:
-            time.sleep(0.02)
-        if not server.started:
-            raise InputError(f"the page's server did not start within {START_SECONDS:g} s: try again.")
-        link = f"http://{_named(host)}:{at.getsockname()[1]}/join/{keys.invite(OWNER, 'owner')}"
-        if browser and sys.stderr.isatty():
-            webbrowser.open(link)
-        yield link
-        presence.over = True
-        if time.monotonic() - presence.seen < OPEN_SECONDS:
-            time.sleep(GOODBYE_SECONDS)
+        with _at_once():
+            until = time.monotonic() + START_SECONDS
+            while not server.started and thread.is_alive() and time.monotonic() < until:
+                time.sleep(0.02)
+            if not server.started:
+                raise InputError(f"the page's server did not start within {START_SECONDS:g} s: try again.")
+            link = f"http://{_named(host)}:{at.getsockname()[1]}/join/{keys.invite(OWNER, 'owner')}"
+            if browser and sys.stderr.isatty():
+                webbrowser.open(link)
+            yield link
+            presence.over = True
+            if time.monotonic() - presence.seen < OPEN_SECONDS:
+                time.sleep(GOODBYE_SECONDS)
     finally:
         server.should_exit = True
         thread.join(timeout=10)
         at.close()
+
+
+@contextmanager
+def _at_once() -> Iterator[None]:
+    """Keeps pauses short: threads take turns often, and what was imported is not searched for garbage, 90 ms a time."""
+    turns = sys.getswitchinterval()
+    gc.collect()
+    gc.freeze()
+    sys.setswitchinterval(TURN_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(turns)
+        gc.unfreeze()
 
 
 def secret_of(path: Path) -> str:

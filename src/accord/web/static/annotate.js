@@ -71,15 +71,8 @@ async function lease() {
     const found = await post("/api/lease", { limit: afresh ? data.ahead : data.ahead - queue.length || 1, afresh });
     if (afresh) queue = queue.filter(({ supersedes }) => supersedes);
     lost = false;
-    $("waiting").textContent = Math.max(0, found.waiting - outbox.length);
-    const taken = new Set([current?.question.query, ...outbox.map(({ query }) => query)]);
-    for (const question of found.questions.filter(({ query }) => !taken.has(query))) {
-      const views = look(question);
-      views.catch(() => {}); // told when it is that question's turn
-      queue.push({ question, views });
-    }
+    take(found);
     banner();
-    over = found.over;
   } catch (error) {
     lost = true;
     if (error instanceof TypeError && !over) banner(word("offline"));
@@ -87,6 +80,17 @@ async function lease() {
     leasing = false;
   }
   if (!current) next();
+}
+
+function take(found) {
+  $("waiting").textContent = Math.max(0, found.waiting - outbox.length);
+  const taken = new Set([current?.question.query, ...outbox.map(({ query }) => query)]);
+  for (const question of found.questions.filter(({ query }) => !taken.has(query))) {
+    const views = look(question);
+    views.catch(() => {}); // told when it is that question's turn
+    queue.push({ question, views });
+  }
+  over = found.over;
 }
 
 // Views of a question's segments, pictures loaded: begun as soon as the question is leased.
@@ -106,26 +110,34 @@ async function look(question) {
   );
 }
 
+// Answers go out and the next questions come in by one request, unless those are on their way already.
 async function send() {
   if (sending || outbox.length === 0) return;
   sending = true;
   let wait = 0;
+  const more = !leasing && !lost && queue.length < data.ahead;
+  leasing ||= more;
   try {
     const batch = outbox.slice(0, 50);
-    const { results } = await post("/api/answers", { answers: batch });
-    const told = new Map(results.map((result) => [result.id, result]));
+    const wanted = more ? { lease: { limit: data.ahead - queue.length } } : {};
+    const found = await post("/api/answers", { answers: batch, ...wanted });
+    const told = new Map(found.results.map((result) => [result.id, result]));
     outbox = outbox.filter((answer) => !told.has(answer.id));
-    for (const result of results) if (!result.stored) toast(word("refused", { why: result.why }));
+    for (const result of found.results) if (!result.stored) toast(word("refused", { why: result.why }));
+    if (more) take(found);
     banner();
   } catch {
+    lost ||= more;
     banner(word("offline"));
     wait = 2000;
   } finally {
     sending = false;
+    if (more) leasing = false;
     keep(mine, outbox);
     count();
   }
   if (outbox.length) setTimeout(send, wait);
+  if (more && !current) next();
 }
 
 function count() {
@@ -398,8 +410,8 @@ function answer(value) {
   toast(word(supersedes ? "undone" : "stored"));
   $("reason").hidden = true;
   count();
-  send();
   next();
+  send();
 }
 
 function undo() {
