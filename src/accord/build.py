@@ -13,6 +13,7 @@ import numpy as np
 from accord import checkpoints, config, loop, measure, records, runtime
 from accord.feedback.demonstrator import Demonstrator
 from accord.feedback.person import Person
+from accord.feedback.probes import repeated
 from accord.feedback.queries import Candidates, compose
 from accord.feedback.recall import recalled
 from accord.feedback.store import Store
@@ -206,7 +207,13 @@ class Made:
         features = np.stack([_mean_step(segment, self.task.spec.picture) for segment in segments])
         episodes = np.array([made.provenance.episode for made in pool])  # numbered in the order in which they began
         candidates = Candidates(ids, values, episodes, features)
-        return compose(candidates, due, self.settings.feedback.queries, rng, round, before)
+        again = repeated(before, self._repeats(due), round, rng)
+        return [*compose(candidates, due, self.settings.feedback.queries, rng, round, before), *again]
+
+    def _repeats(self, due: int) -> int:
+        """How many questions people are asked a second time, beside those that are due."""
+        feedback = self.settings.feedback
+        return loop.round_half(feedback.repeats * due) if feedback.annotator == "web" else 0
 
     def fit(
         self, evidence: Evidence, before: Sequence[Reward], version: int, seed: int

@@ -43,6 +43,8 @@ def check_query(query: Query) -> None:
     if query.overlap < 1:
         raise InputError(f"query {query.id!r}: an overlap of {query.overlap}; ask at least 1 annotator.")
     check_text(query.id, query.acquisition)
+    if query.gold is not None:
+        check_answer(query, Answer(f"known to be right to {query.id}", query.id, "", query.gold))
 
 
 def check_answer(query: Query, answer: Answer) -> None:

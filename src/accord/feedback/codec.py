@@ -138,7 +138,7 @@ def query_row(query: Query) -> dict:
         "acquisition": query.acquisition,
         "round": int(query.round),
         "overlap": int(query.overlap),
-        "priority": -1 if query.gold is not None else 0,
+        "priority": -2 if query.gold is not None else -1 if query.repeats is not None else 0,  # `pressing.py`
         "gold": None if query.gold is None else write_value(query.gold),
         "repeats": query.repeats,
         "status": "open",

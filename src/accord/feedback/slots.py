@@ -8,13 +8,15 @@ counts cannot change before it writes.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as replace_
 
 from sqlalchemy import (
     Connection,
     Double,
     bindparam,
+    case,
     delete,
     exists,
     func,
@@ -27,6 +29,7 @@ from sqlalchemy import (
 
 from accord.feedback.checks import check_answer
 from accord.feedback.codec import answer_row
+from accord.feedback.pressing import USUAL, any_pressing, pressing, rest
 from accord.feedback.rows import (
     IDS,
     Asked,
@@ -37,6 +40,7 @@ from accord.feedback.rows import (
     stranger,
     take_numbers,
 )
+from accord.feedback.sides import order
 from accord.feedback.tables import answers, leases, queries, segments
 from accord.types import Answer, Given, InputError, Query
 
@@ -58,7 +62,7 @@ _NOW = bindparam("now", type_=Double)
 _LIVE = select(func.count()).where(leases.c.query == queries.c.id, leases.c.until > _NOW).scalar_subquery()
 _FREE = (
     select(queries.c.id, queries.c.answered, queries.c.overlap)
-    .where(queries.c.status == "open", queries.c.answered + _LIVE < queries.c.overlap)
+    .where(queries.c.status == "open", queries.c.priority >= USUAL, queries.c.answered + _LIVE < queries.c.overlap)
     .order_by(queries.c.priority, queries.c.number)
     .limit(bindparam("most"))
 )
@@ -73,58 +77,106 @@ _TAKEN = union_all(
     ),
     select(leases.c.query, leases.c.annotator, leases.c.token).where(leases.c.until > _NOW, leases.c.query.in_(IDS)),
 )
+_OVERLAP = select(queries.c.id, queries.c.overlap).where(queries.c.id.in_(IDS))  # of all a query says, this may grow
 _CHAINED = select(answers.c.id, answers.c.query, answers.c.annotator, answers.c.revision).where(answers.c.id.in_(IDS))
 _ENDED = select(answers.c.supersedes).where(answers.c.supersedes.in_(IDS))
 _STORE = insert(answers)
 _COUNT = (
     update(queries)
     .where(queries.c.id == bindparam("of"))
-    .values(answered=bindparam("count"), status=bindparam("becomes"))
+    .values(answered=bindparam("count"), status=case((bindparam("full"), "done"), else_=queries.c.status))
 )
 _GIVE_BACK = delete(leases).where(leases.c.query == bindparam("of"), leases.c.annotator == bindparam("by"))
 
 
-def lease(connection: Connection, asked: Asked, me: int, limit: int, seconds: float, now: float) -> list[Lease]:
-    """Leases open queries: the most pressing first, then in the order of asking."""
-    ids = connection.execute(_FREE_TO_ME, {"me": me, "most": limit, "now": now}).scalars().all()
-    return _leased(connection, asked, [(me, ids)], now + seconds)[0]
+@dataclass(frozen=True)
+class Want:
+    """How many queries an annotator wants. `reviews`: disputed ones too."""
+
+    me: int
+    limit: int
+    reviews: bool = False
+
+
+def lease(connection: Connection, asked: Asked, want: Want, seconds: float, now: float) -> list[Lease]:
+    """Leases open queries to one annotator."""
+    return lease_each(connection, asked, [want], seconds, now)[0]
 
 
 def lease_each(
-    connection: Connection, asked: Asked, wants: Sequence[tuple[int, int]], seconds: float, now: float
+    connection: Connection, asked: Asked, wants: Sequence[Want], seconds: float, now: float
 ) -> list[list[Lease]]:
-    """Leases for several annotators at once, each as `lease` would one after another: a few statements for all.
+    """Leases open queries for each annotator: pressing ones first, then in the order of asking."""
+    if not any(want.limit for want in wants):
+        return [[] for _ in wants]
+    if not any_pressing(connection):
+        return _usual(connection, asked, wants, seconds, now)
+    made = [[*_pressed(connection, asked, want, seconds, now)] for want in wants]
+    left = [replace_(want, limit=want.limit - len(first)) for want, first in zip(wants, made, strict=True)]
+    for first, more in zip(made, _usual(connection, asked, left, seconds, now), strict=True):
+        first += more
+    for want, found in zip(wants, made, strict=True):
+        lacking = replace_(want, limit=want.limit - len(found))
+        found += _pressed(connection, asked, lacking, seconds, now, last=True)
+    return made
+
+
+def _pressed(
+    connection: Connection, asked: Asked, want: Want, seconds: float, now: float, last: bool = False
+) -> Iterator[Lease]:
+    """Pressing questions for one annotator; `last`: all of them, since there is nothing else."""
+    if want.limit <= 0:
+        return
+    found = (
+        rest(connection, want.me, want.limit, now)
+        if last
+        else pressing(connection, want.me, want.reviews, want.limit, now)
+    )
+    for each in found[: want.limit]:
+        yield from _leased(connection, asked, [(want.me, [each.query])], now + seconds, each.avoid)[0]
+
+
+def _usual(
+    connection: Connection, asked: Asked, wants: Sequence[Want], seconds: float, now: float
+) -> list[list[Lease]]:
+    """Each as one after another would be served: a few statements for all.
 
     One whom the first queries with a free slot do not serve (they hold or have answered them) is looked after alone.
     """
-    if not any(limit for _, limit in wants):
-        return [[] for _ in wants]
-    first = sum(limit for _, limit in wants) + len(wants)
-    rows = connection.execute(_FREE, {"most": first, "now": now}).all()
+    first = sum(want.limit for want in wants) + len(wants)
+    rows = connection.execute(_FREE, {"most": first, "now": now}).all() if first > len(wants) else []
     room = {row.id: row.overlap - row.answered for row in rows}
     known: dict[str, set[int]] = {id: set() for id in room}
     for row in rows_among(connection, _TAKEN, room, now=now):
         room[row.query] -= row.token is not None
         known[row.query].add(row.annotator)
     taken: list[tuple[int, list[str]]] = []
-    for me, limit in wants:
-        mine = [id for id in room if room[id] > 0 and me not in known[id]][:limit]
+    for want in wants:
+        me, mine = want.me, [id for id in room if room[id] > 0 and want.me not in known[id]][: want.limit]
         for id in mine:
             room[id] -= 1
             known[id].add(me)
         taken.append((me, mine))
     made = _leased(connection, asked, taken, now + seconds)
-    for place, (me, limit) in enumerate(wants):
-        if len(made[place]) < limit and len(room) == first:  # there may be more behind the first ones
-            made[place] += lease(connection, asked, me, limit - len(made[place]), seconds, now)
+    for place, want in enumerate(wants):
+        lacking = want.limit - len(made[place])
+        if lacking and len(room) == first:  # there may be more behind the first ones
+            alone = {"me": want.me, "most": lacking, "now": now}
+            ids = connection.execute(_FREE_TO_ME, alone).scalars().all()
+            made[place] += _leased(connection, asked, [(want.me, ids)], now + seconds)[0]
     return made
 
 
 def _leased(
-    connection: Connection, asked: Asked, taken: Sequence[tuple[int, Sequence[str]]], until: float
+    connection: Connection,
+    asked: Asked,
+    taken: Sequence[tuple[int, Sequence[str]]],
+    until: float,
+    avoid: int | None = None,
 ) -> list[list[Lease]]:
+    """`avoid`: the segment that is not to stand on the left."""
     found = asked.of(connection, [id for _, ids in taken for id in ids])
-    made = [[Lease(found[id], secrets.token_urlsafe(16), until) for id in ids] for _, ids in taken]
+    made = [[Lease(found[id], _token(len(found[id].segments), avoid), until) for id in ids] for _, ids in taken]
     rows = [
         {"query": it.query.id, "annotator": me, "token": it.token, "until": until}
         for (me, _), its in zip(taken, made, strict=True)
@@ -132,6 +184,13 @@ def _leased(
     ]
     replace(connection, leases, rows)  # in the place of one that ran out
     return made
+
+
+def _token(places: int, avoid: int | None) -> str:
+    """Random, but for what it would show on the left."""
+    while order(token := secrets.token_urlsafe(16), places)[:1] == (avoid,):
+        pass
+    return token
 
 
 def answer_each(
@@ -243,7 +302,7 @@ class _Slots:
 
 
 def _slots(connection: Connection, asked: Mapping[str, Query], now: float) -> dict[str, _Slots]:
-    slots = {id: _Slots(query.overlap) for id, query in asked.items()}
+    slots = {row.id: _Slots(row.overlap) for row in rows_among(connection, _OVERLAP, asked)}
     for row in rows_among(connection, _TAKEN, asked, now=now):
         if row.token is None:
             slots[row.query].answered.add(row.annotator)
@@ -290,7 +349,7 @@ def _settle(connection: Connection, slots: Mapping[str, _Slots]) -> None:
         {
             "of": id,
             "count": len(slot.answered),
-            "becomes": "done" if len(slot.answered) >= slot.overlap else "open",
+            "full": len(slot.answered) >= slot.overlap,
         }
         for id, slot in slots.items()
         if slot.new

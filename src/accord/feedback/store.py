@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, func, insert, select
 
-from accord.feedback import audit, forget, slots, tables, visits
+from accord.feedback import audit, forget, pressing, slots, tables, visits
 from accord.feedback.checks import check_query, check_text
 from accord.feedback.codec import (
     provenance_row,
@@ -167,6 +167,8 @@ class Store:
                     raise InputError(f"query {query.id!r} is asked already with another content; give it a new id.")
             fresh = [query for id, query in wanted.items() if id not in known]
             missing(connection, tables.segments.c.id, [id for query in fresh for id in query.segments], "segment")
+            repeated = [query.repeats for query in fresh if query.repeats is not None and query.repeats not in wanted]
+            missing(connection, tables.queries.c.id, repeated, "query")
             self._ask(connection, fresh, first)
 
     def _ask(self, connection: Connection, fresh: Sequence[Query], first: int) -> None:
@@ -201,8 +203,9 @@ class Store:
             return self._asked.of(connection, ids)
 
     def waiting(self, *, round: int | None = None) -> int:
-        """How many queries still have fewer answers than their overlap."""
-        count = select(func.count()).select_from(tables.queries).where(tables.queries.c.status == "open")
+        """How many queries still have fewer answers than their overlap; nobody waits for known ones and repeats."""
+        usual = (tables.queries.c.status == "open", tables.queries.c.priority >= pressing.USUAL)
+        count = select(func.count()).select_from(tables.queries).where(*usual)
         with self._read() as connection:
             return connection.execute(
                 count if round is None else count.where(tables.queries.c.round == round)
@@ -216,7 +219,7 @@ class Store:
         """
         with self._take() as connection:
             me = annotator_number(connection, annotator)
-            return slots.lease(connection, self._asked, me, limit, seconds, self._clock())
+            return slots.lease(connection, self._asked, slots.Want(me, limit), seconds, self._clock())
 
     def serve(self, visits_: Sequence[Visit], seconds: float = 300.0) -> list[Served | InputError]:
         """Answers and leases of several annotators in one transaction: one commit for all of them.
@@ -254,6 +257,11 @@ class Store:
         with self._read() as connection:
             found = connection.execute(wanted if upto is None else wanted.where(tables.answers.c.seq <= upto))
             return [read_answer(row) for row in found]
+
+    def dispute(self, query: str, reviewer: str) -> None:
+        """Asks a query once more, of who reviews. InputError: it is not there, or this reviewer has answered it."""
+        with self._take() as connection:
+            pressing.dispute(connection, annotator_number(connection, reviewer), query)
 
     def log(self, what: audit.What, actor: str = "", about: str = "") -> None:
         """Appends to the audit log. `actor` is an annotator's name, or "" for whoever has the machine."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from accord.feedback.rows import Asked, known_numbers, stranger
-from accord.feedback.slots import Lease, answer_each, lease_each, release
+from accord.feedback.slots import Lease, Want, answer_each, lease_each, release
 from accord.types import Answer, InputError
 
 
@@ -16,7 +16,7 @@ from accord.types import Answer, InputError
 class Visit:
     """One annotator's answers, each with the token of its lease, and how many queries it wants.
 
-    `afresh`: whatever it holds after its answers is given back before it is served.
+    `afresh`: whatever it holds after its answers is given back before it is served. `reviews`: it decides disputes.
     """
 
     annotator: str
@@ -24,6 +24,7 @@ class Visit:
     tokens: Sequence[str] = ()
     limit: int = 0
     afresh: bool = False
+    reviews: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def serve(
     for visit in known:
         if visit.afresh:
             release(connection, numbers[visit.annotator], ())
-    wants = [(numbers[visit.annotator], visit.limit) for visit in known]
+    wants = [Want(numbers[visit.annotator], visit.limit, visit.reviews) for visit in known]
     dealt = iter(lease_each(connection, asked, wants, seconds, now))
     return [
         Served([next(fates) for _ in visit.answers], next(dealt))

@@ -23,6 +23,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from accord.feedback.sides import order
 from accord.feedback.store import Lease, Store, TooLate
 from accord.types import Answer, InputError, Query
 from accord.web import dashboard
@@ -30,7 +31,7 @@ from accord.web.access import COOKIE, HEADER, SESSION_SECONDS, Keys, Limit, Sess
 from accord.web.board import Board
 from accord.web.desk import Call, Desk, Draft, Told
 from accord.web.media import Media
-from accord.web.shown import Said, Strict, meant, order
+from accord.web.shown import Said, Strict, meant
 from accord.web.words import LANGUAGES, WORDS, language_of
 
 AHEAD = 3  # questions that a page holds: the next is there before it is asked for
@@ -218,7 +219,9 @@ async def _called(here: Site, session: Session, answers: list[Sent], wanted: Wan
     drafts = [Draft(sent.query, sent.token, partial(_answer, session.annotator, sent)) for sent in answers]
     limit, afresh = (wanted.limit, wanted.afresh) if wanted else (0, False)
     try:
-        found = await asyncio.wrap_future(here.desk.call(Call(session.annotator, drafts, limit, afresh)))
+        found = await asyncio.wrap_future(
+            here.desk.call(Call(session.annotator, drafts, limit, afresh, session.role != "annotator"))
+        )
     except InputError as failed:
         raise HTTPException(503, str(failed)) from failed
     if isinstance(found, InputError):

@@ -77,6 +77,7 @@ class Call:
     drafts: Sequence[Draft] = ()
     limit: int = 0
     afresh: bool = False
+    reviews: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,9 @@ def _read(draft: Draft, queries: Mapping[str, Query]) -> Answer | InputError:
 
 def _visit(call: Call, read: Sequence[Answer | InputError]) -> Visit:
     kept = [(it, draft.token) for it, draft in zip(read, call.drafts, strict=True) if isinstance(it, Answer)]
-    return Visit(call.annotator, [it for it, _ in kept], [token for _, token in kept], call.limit, call.afresh)
+    return Visit(
+        call.annotator, [it for it, _ in kept], [token for _, token in kept], call.limit, call.afresh, call.reviews
+    )
 
 
 def _told(read: Sequence[Answer | InputError], served: Served, waiting: int) -> Told:

@@ -7,10 +7,8 @@ those of the query.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated, Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from accord.types import InputError, Order, Query, Score, Side, Skip, Value, Verdict
@@ -58,12 +56,6 @@ class Passed(Strict):
 
 
 Said = Annotated[Sided | Ordered | Scored | Judged | Passed, Field(discriminator="type")]
-
-
-def order(token: str, places: int) -> tuple[int, ...]:
-    """The positions of the query's segments from left to right."""
-    seed = int.from_bytes(hashlib.sha256(token.encode()).digest()[:8], "big")
-    return tuple(int(place) for place in np.random.default_rng(seed).permutation(places))
 
 
 def meant(query: Query, said: Said, shown: tuple[int, ...]) -> Value:
