@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,12 +18,16 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 from pydantic import Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
+from accord.feedback.checks import LONGEST, MARKS
 from accord.feedback.store import Lease, Store, TooLate
 from accord.types import Answer, InputError
 from accord.web.access import COOKIE, HEADER, SESSION_SECONDS, Keys, Limit, Session, same_origin
 from accord.web.desk import Desk
+from accord.web.drive import Drives
+from accord.web.drive import routes as driving
+from accord.web.given import given
 from accord.web.media import Media
-from accord.web.shown import Said, Strict, meant, order
+from accord.web.shown import Handed, Id, Said, Strict, Written, meant, order
 from accord.web.words import LANGUAGES, WORDS, language_of
 
 AHEAD = 3  # questions that a page holds: the next is there before it is asked for
@@ -39,7 +43,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-Id = Annotated[str, Field(min_length=1, max_length=100)]
+Moment = Annotated[int, Field(ge=0, le=LONGEST)]
 
 
 class Wanted(Strict):
@@ -58,6 +62,9 @@ class Sent(Strict):
     value: Said
     seconds: Annotated[float, Field(ge=0, le=86_400)]
     text: Annotated[str, Field(max_length=4_000)] = ""
+    marks: Annotated[list[Annotated[int, Field(ge=0, le=LONGEST)]], Field(max_length=MARKS)] = Field(
+        default_factory=list
+    )
     supersedes: Id | None = None
 
 
@@ -90,11 +97,12 @@ class Site:
 
 def create(store: Store, keys: Keys, limit: Limit | None = None, presence: Presence | None = None) -> FastAPI:
     """The application. It does not close the store."""
-    media = Media(store)
+    media, drives = Media(store), Drives(store, keys)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        drives.close()
         media.close()
 
     app = FastAPI(title="accord", docs_url=None, redoc_url=None, lifespan=lifespan)
@@ -104,6 +112,7 @@ def create(store: Store, keys: Keys, limit: Limit | None = None, presence: Prese
     )
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     app.include_router(routes)
+    app.include_router(driving(drives, changing))
     _guard(app)
     return app
 
@@ -200,6 +209,8 @@ def answers(outbox: Outbox, here: Here, session: Changing) -> dict[str, Any]:
 
 def _question(lease: Lease) -> dict[str, Any]:
     query, shown = lease.query, order(lease.token, len(lease.query.segments))
+    if query.kind == "demonstrate":  # what the policy does is no model: one of them tells what it is about
+        shown = shown[:1]
     return {
         "query": query.id,
         "token": lease.token,
@@ -215,9 +226,13 @@ def _store(here: Site, session: Session, sent: Sent) -> dict[str, Any]:
     try:
         (query,) = here.store.queries([sent.query])
         shown = order(sent.token, len(query.segments))
-        value = meant(query, sent.value, shown)
-        given = Answer(sent.id, sent.query, session.annotator, value, shown, sent.seconds, sent.text, sent.supersedes)
-        found = here.desk.answer((given, sent.token))
+        if isinstance(sent.value, Written | Handed):
+            value = given(here.store, here.keys, session, query, sent.value)
+        else:
+            value = meant(query, sent.value, shown)
+        made = Answer(sent.id, sent.query, session.annotator, value, shown, sent.seconds, sent.text, sent.supersedes)
+        made = replace(made, marks=tuple(sorted(set(sent.marks))))
+        found = here.desk.answer((made, sent.token))
     except InputError as wrong:
         found = wrong
     if isinstance(found, InputError):
