@@ -124,7 +124,7 @@ def test_contract_a_response_is_written_and_one_corrected(tmp_path: Path, browse
         assert page.input_value("#draft") == "The sky is blue today."  # a closed tab loses nothing
         page.focus("#draft")
         page.keyboard.press("Control+Enter")
-        page.wait_for_function("document.getElementById('draft').value === ''")
+        page.wait_for_function("() => document.getElementById('draft').value === ''")
         page.keyboard.type("It *is*")
         assert page.inner_text("#beside em") == "is"
         page.keyboard.press("Control+Enter")
@@ -185,7 +185,7 @@ def test_contract_moments_are_marked_and_an_order_is_dragged(tmp_path: Path, bro
         page.mouse.up()
         assert page.locator(".place").all_inner_texts() == ["1", "2", "3"]
         page.keyboard.press("Enter")
-        page.wait_for_function("document.getElementById('ask').textContent.startsWith('Which')")
+        page.wait_for_function("() => document.getElementById('ask').textContent.startsWith('Which')")
         first_step(page)
         for key in ("m", ".", ".", "m", ".", "m"):
             page.keyboard.press(key)

@@ -133,7 +133,7 @@ def read_value(written: str) -> Value:
 
 def read_marks(written: str) -> tuple[int, ...]:
     """The marks that `write_value` wrote."""
-    return tuple(json.loads(written)["marks"]) if '"marks"' in written else ()
+    return tuple(json.loads(written).get("marks", ()))
 
 
 def query_row(query: Query) -> dict:

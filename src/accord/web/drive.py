@@ -29,7 +29,7 @@ from accord.web.shown import Id, Strict
 MOST = 8  # drives at once: one that several drive feels slow before it is full
 IDLE_SECONDS = 300.0
 STEPS = 16  # in one request
-FRAMES = 4  # in one answer: steps between two of them are not drawn
+FRAMES = 3  # in one answer: steps between two of them are not drawn
 
 Done = TypeVar("Done")
 

@@ -208,7 +208,7 @@ const written = () => [
 const taken = () => [{ key: "E", text: word("take_over"), open: () => true, act: take }];
 const driven = () => [
   { key: "Enter", text: word("hand_in"), open: () => current.drive.state === "over", act: hand },
-  { key: "R", text: word("drive_again"), open: () => !["opening", "cannot"].includes(current.drive.state), act: () => current.drive.again() },
+  { key: "R", text: word("drive_again"), open: () => current.drive.free, act: () => current.drive.again() },
   ...(current.film ? [{ key: "Esc", text: word("to_clip"), open: () => true, act: leave }] : []),
 ];
 

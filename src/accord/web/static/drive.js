@@ -86,8 +86,12 @@ export class Drive {
     if (this.state === "running") this.become("paused");
     else this.goes();
   }
+  // Whether it may begin again: also where there was no room before.
+  get free() {
+    return this.state !== "opening" && (this.state !== "cannot" || this.why === "busy");
+  }
   again() {
-    if (this.state === "opening") return;
+    if (!this.free) return;
     this.attempt += 1;
     this.begin();
   }
@@ -173,6 +177,7 @@ export class Drive {
   tell() {
     const told = { opening: "loading", cannot: `cannot_${this.why}`, ready: this.waits ? "drive_waits" : "drive_ready", running: "drive_running", paused: "drive_paused", over: "drive_over" };
     const text = word(told[this.state], { step: this.at ?? 0, length: this.length ?? 0 });
+    $("drive-told").ariaLive = this.state === "running" ? "off" : "polite"; // nobody wants every step read out
     if ($("drive-told").textContent !== text) $("drive-told").textContent = text;
     Object.assign($("drive-done"), { max: this.length ?? 1, value: this.at ?? 0, hidden: this.state === "cannot" });
     $("drive").classList.toggle("cannot", this.state === "cannot");
