@@ -34,14 +34,16 @@ from accord.rewards.judge import Forecasts, forecast
 from accord.rewards.nets import module_class
 from accord.rewards.settings import check_kind
 from accord.sinks import open_sinks
-from accord.tasks import clip, demonstrations
+from accord.tasks import clip, demonstrations, drive
 from accord.tasks.collect import collect, evaluate, explore, random_actions
 from accord.tasks.control import ControlConfig, ControlTask
 from accord.tasks.pictures import Picture, coarse
 from accord.types import (
     Annotator,
+    Answer,
     Collected,
     Evidence,
+    Given,
     InputError,
     LearnedReward,
     Policy,
@@ -133,6 +135,8 @@ class Made:
         """Recorded demonstrations where they are given, else a teacher."""
         feedback, spec, seed = self.settings.feedback, self.task.spec, runtime.derive(self.settings.seed, "teacher")
         if feedback.annotator == "web":
+            if feedback.queries.kind in ("demonstrate", "correct"):
+                drive.check(spec.id, feedback.queries.kind)
             return Person()
         if not feedback.demonstrations:
             return Teacher(self.store, feedback.teacher, seed)
@@ -174,6 +178,7 @@ class Made:
             keep_reward=self.checkpoints.keep_reward,
             keep_policy=self.checkpoints.keep_policy,
             save=self.checkpoints.save,
+            count=self.count,
             shaping=Shaping(pessimism=self.settings.reward.pessimism),
         )
 
@@ -190,6 +195,14 @@ class Made:
         if self.settings.feedback.pretrain:
             self.policy.improve(LearnedReward(StateEntropy()), self.settings.feedback.pretrain, seed)
             self.checkpoints.keep_policy(checkpoints.BEFORE)
+
+    def count(self, answers: Sequence[Answer]) -> None:
+        """Steps that people took to answer are the task's too; what they threw away is counted nowhere."""
+        given = [answer.value.segment for answer in answers if isinstance(answer.value, Given)]
+        made = zip(self.store.segments(given), self.store.provenance(given), strict=True)
+        for segment, origin in made:
+            if isinstance(segment, Steps) and origin.policy_version == drive.BY_HAND:
+                self.task.add("drive", int(segment.valid.sum()))
 
     def _cut(self, n: int, round: int, seed: int) -> list[Collected]:
         rng = np.random.default_rng(seed)

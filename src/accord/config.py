@@ -53,10 +53,9 @@ class FeedbackConfig:
         _within("feedback.repeats", self.repeats, 0.0, 1.0)
         _within("feedback.least_seconds", self.least_seconds, 0.0, 60.0)
         _within("feedback.pretrain", self.pretrain, 0, 10**12)
-        if self.annotator == "web" and (self.demonstrations or self.queries.kind in ("demonstrate", "correct")):
-            asked = "feedback.demonstrations" if self.demonstrations else f'feedback.queries.kind "{self.queries.kind}"'
+        if self.annotator == "web" and self.demonstrations:
             raise InputError(
-                f'feedback.annotator is "web" beside {asked}, which the page cannot answer: choose "teacher".'
+                'feedback.annotator is "web" beside feedback.demonstrations, which answer for people: leave one out.'
             )
         if self.demonstrations and self.queries.kind != "demonstrate":
             raise InputError(

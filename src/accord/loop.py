@@ -23,6 +23,7 @@ from accord.rewards.judge import Forecasts
 from accord.runtime import derive
 from accord.types import (
     Annotator,
+    Answer,
     Collected,
     Evidence,
     InputError,
@@ -80,6 +81,7 @@ class Parts:
     keep_reward: Callable[[Reward, int], str]  # durably; returns the hash of what was kept
     keep_policy: Callable[[int], str]
     save: Callable[[State], None]
+    count: Callable[[Sequence[Answer]], None] = lambda answers: None  # the environment steps that giving them took
     shaping: Shaping = Shaping()
 
 
@@ -158,6 +160,7 @@ def _wait(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> Outc
             time.sleep(POLL_SECONDS)
         parts.annotator.work()
     answers = parts.store.answers(after=state.cursor)
+    parts.count(answers)
     values = [answer.value for answer in answers]
     skipped = sum(isinstance(value, Skip) for value in values)
     cursor = answers[-1].seq if answers else state.cursor

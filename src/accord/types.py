@@ -187,6 +187,7 @@ class Answer:
     text: str = ""  # a free reason
     supersedes: str | None = None
     seq: int = 0  # given by the store, ever rising: the cursor
+    marks: tuple[int, ...] = ()  # decisive moments: steps, rising, on the one clock that the query's clips run from
 
 
 @dataclass(frozen=True, eq=False)
@@ -381,9 +382,7 @@ class Task(Protocol):
     def reset(self, seed: int) -> Real[np.ndarray, "env observation"]: ...
     def step(self, action: np.ndarray) -> Transition: ...
     def count_as(self, purpose: str) -> None: ...  # what the steps from here on are for: see `steps`
-    def steps(self) -> Mapping[str, int]:
-        """Steps taken so far by purpose ("collect", "improve", "judge"); their sum is `env_steps`."""
-        ...
+    def steps(self) -> Mapping[str, int]: ...  # so far, by purpose: "collect", "improve", "judge", "drive"
 
 
 @runtime_checkable

@@ -382,7 +382,14 @@ def test_contract_answers_of_every_kind_come_back_as_they_were_given(store):
     store.ask(list(asked))
     answers = [
         Answer(
-            f"id {query.id}", query.id, "ann", value, seconds=1.25, text="因为 ♞", shown=(1, 0)[: len(query.segments)]
+            f"id {query.id}",
+            query.id,
+            "ann",
+            value,
+            shown=(1, 0)[: len(query.segments)],
+            seconds=1.25,
+            text="因为 ♞",
+            marks=(0, 17),
         )
         for query, value in asked.items()
         if query.kind not in ("rate", "approve", "correct")

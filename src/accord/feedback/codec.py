@@ -115,18 +115,25 @@ def read_truth(header: str, body: bytes) -> np.ndarray:
 _TAGS = {"side": Side, "order": Order, "score": Score, "verdict": Verdict, "given": Given, "skip": Skip}
 
 
-def write_value(value: Value) -> str:
-    """A value as JSON, tagged: `{"is": "side", "level": 1, "levels": 2}`."""
-    return json.dumps({"is": type(value).__name__.lower(), **vars(value)}, default=_plain)
+def write_value(value: Value, marks: Sequence[int] = ()) -> str:
+    """A value as JSON, tagged: `{"is": "side", "level": 1, "levels": 2}`; beside it `marks`, where there are any."""
+    marked = {"marks": list(marks)} if marks else {}
+    return json.dumps({"is": type(value).__name__.lower(), **vars(value), **marked}, default=_plain)
 
 
 def read_value(written: str) -> Value:
-    """The inverse of `write_value`."""
+    """The value that `write_value` wrote."""
     fields = json.loads(written)
     tag = fields.pop("is")
+    fields.pop("marks", None)
     if tag == "order":
         return Order(tuple(fields["best_first"]))
     return _TAGS[tag](**fields)
+
+
+def read_marks(written: str) -> tuple[int, ...]:
+    """The marks that `write_value` wrote."""
+    return tuple(json.loads(written).get("marks", ()))
 
 
 def query_row(query: Query) -> dict:
@@ -159,7 +166,7 @@ def answer_row(answer: Answer) -> dict:
     return {
         "id": answer.id,
         "query": answer.query,
-        "value": write_value(answer.value),
+        "value": write_value(answer.value, answer.marks),
         "shown": json.dumps(answer.shown, default=_plain),
         "seconds": float(answer.seconds),
         "text": answer.text,
@@ -179,6 +186,7 @@ def read_answer(row: Row) -> Answer:
         text=row.text,
         supersedes=row.supersedes,
         seq=row.seq,
+        marks=read_marks(row.value),
     )
 
 

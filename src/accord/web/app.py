@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +23,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from accord.feedback.checks import LONGEST, MARKS
 from accord.feedback.sides import order
 from accord.feedback.store import Lease, Store, TooLate
 from accord.types import Answer, InputError, Query
@@ -30,8 +31,11 @@ from accord.web import dashboard
 from accord.web.access import COOKIE, HEADER, SESSION_SECONDS, Keys, Limit, Session, same_origin
 from accord.web.board import Board
 from accord.web.desk import Call, Desk, Draft, Told
+from accord.web.drive import Drives
+from accord.web.drive import routes as driving
+from accord.web.given import given
 from accord.web.media import Media
-from accord.web.shown import Said, Strict, meant
+from accord.web.shown import Handed, Id, Said, Strict, Written, meant
 from accord.web.words import LANGUAGES, WORDS, language_of
 
 AHEAD = 3  # questions that a page holds: the next is there before it is asked for
@@ -47,7 +51,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-Id = Annotated[str, Field(min_length=1, max_length=100)]
+Moment = Annotated[int, Field(ge=0, le=LONGEST)]
 
 
 class Wanted(Strict):
@@ -66,6 +70,9 @@ class Sent(Strict):
     value: Said
     seconds: Annotated[float, Field(ge=0, le=86_400)]
     text: Annotated[str, Field(max_length=4_000)] = ""
+    marks: Annotated[list[Annotated[int, Field(ge=0, le=LONGEST)]], Field(max_length=MARKS)] = Field(
+        default_factory=list
+    )
     supersedes: Id | None = None
 
 
@@ -105,12 +112,13 @@ def create(
     folder: Path | None = None,
 ) -> FastAPI:
     """The application; `folder` is that of the run that the dashboard tells of. It does not close the store."""
-    media, desk = Media(store), Desk(store, LEASE_SECONDS)
+    media, desk, drives = Media(store), Desk(store, LEASE_SECONDS), Drives(store, keys)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         desk.call.close()
+        drives.close()
         media.close()
 
     app = FastAPI(title="accord", docs_url=None, redoc_url=None, lifespan=lifespan)
@@ -121,6 +129,7 @@ def create(
     watched = dashboard.Watched(Board(store, folder), store, keys, pages, who, changing)
     app.include_router(dashboard.reviewing(watched))
     app.include_router(dashboard.owning(watched))
+    app.include_router(driving(drives, changing))
     app.add_middleware(Guarded)
     _refusals(app)
     return app
@@ -216,7 +225,7 @@ async def answers(outbox: Outbox, here: Here, session: Changing) -> dict[str, An
 
 async def _called(here: Site, session: Session, answers: list[Sent], wanted: Wanted | None) -> Told:
     """What the desk has to say. 503 where the store fails: nothing was stored, and the page keeps its answers."""
-    drafts = [Draft(sent.query, sent.token, partial(_answer, session.annotator, sent)) for sent in answers]
+    drafts = [Draft(sent.query, sent.token, partial(_answer, here, session, sent)) for sent in answers]
     limit, afresh = (wanted.limit, wanted.afresh) if wanted else (0, False)
     try:
         found = await asyncio.wrap_future(
@@ -243,6 +252,8 @@ def _json(value: dict[str, Any]) -> Any:
 
 def _question(lease: Lease) -> dict[str, Any]:
     query, shown = lease.query, order(lease.token, len(lease.query.segments))
+    if query.kind == "demonstrate":  # what the policy does is no model: one of them tells what it is about
+        shown = shown[:1]
     return {
         "query": query.id,
         "token": lease.token,
@@ -253,10 +264,14 @@ def _question(lease: Lease) -> dict[str, Any]:
     }
 
 
-def _answer(annotator: str, sent: Sent, query: Query) -> Answer:
+def _answer(here: Site, session: Session, sent: Sent, query: Query) -> Answer:
     shown = order(sent.token, len(query.segments))
-    value = meant(query, sent.value, shown)
-    return Answer(sent.id, sent.query, annotator, value, shown, sent.seconds, sent.text, sent.supersedes)
+    if isinstance(sent.value, Written | Handed):
+        value = given(here.store, here.keys, session, query, sent.value)
+    else:
+        value = meant(query, sent.value, shown)
+    made = Answer(sent.id, sent.query, session.annotator, value, shown, sent.seconds, sent.text, sent.supersedes)
+    return replace(made, marks=tuple(sorted(set(sent.marks))))
 
 
 def _fate(sent: Sent, found: int | InputError) -> dict[str, Any]:

@@ -79,6 +79,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "judge_it": ("Decide", "裁定"),
     "sure": ("{value} sure", "确定度 {value}"),
     "close": ("Close", "关闭"),
+    "certain": ("My answer is right: ask everybody", "我的回答是对的：向所有人提问"),
+    "is_certain": ("Everybody will be asked", "将向所有人提问"),
     "reward": ("Reward at every step", "每一步的奖励"),
     "no_reward": ("No reward to show for this.", "没有可显示的奖励。"),
     "said": ("{name} said {value}", "{name}：{value}"),

@@ -1,21 +1,15 @@
 // The dashboard: looks again every few seconds, draws with the browser's own means, and sets every text as text.
 
-const data = JSON.parse(document.getElementById("data").textContent);
-const $ = (id) => document.getElementById(id);
-const root = document.documentElement;
-const stored = (key, otherwise) => JSON.parse(localStorage.getItem(`accord-${key}`) ?? "null") ?? otherwise;
-const keep = (key, value) => localStorage.setItem(`accord-${key}`, JSON.stringify(value));
+import { $, banner, data, keep, root, speak, stored, word } from "./page.js";
+
 const POLL = 3000; // milliseconds between looks
 
-let language = stored("language", root.dataset.language);
 let shown = null; // what was told last
 let drawn = ""; // the same as text, so that nothing is drawn anew that has not changed
 
 // ---------------------------------------------------------------------------------------------------------- words
 
-const word = (key, values = {}) =>
-  Object.entries(values).reduce((text, [name, value]) => text.replace(`{${name}}`, value), data.words[key][language]);
-const locale = () => (language === "zh" ? "zh-CN" : "en");
+const locale = () => (root.lang === "en" ? "en" : "zh-CN");
 const number = (x, digits = 0) => (x === null || x === undefined ? "–" : x.toLocaleString(locale(), { maximumFractionDigits: digits }));
 const share = (x) => (x === null || x === undefined ? "–" : x.toLocaleString(locale(), { style: "percent" }));
 const short = (x) => number(x, Math.abs(x) < 10 ? 2 : Math.abs(x) < 100 ? 1 : 0);
@@ -31,17 +25,10 @@ function make(tag, text, more = {}) {
   return made;
 }
 
-function speak() {
-  root.lang = language === "zh" ? "zh-Hans" : "en";
-  for (const each of document.querySelectorAll("[data-word]")) each.textContent = word(each.dataset.word);
-  for (const each of document.querySelectorAll("[data-label]")) each.setAttribute("aria-label", word(each.dataset.label));
+function say(other = false) {
+  speak(other);
   document.title = `accord · ${word("title")}`;
   if (shown) draw();
-}
-
-function banner(text) {
-  $("banner").textContent = text ?? "";
-  $("banner").hidden = !text;
 }
 
 // --------------------------------------------------------------------------------------------------------- server
@@ -281,6 +268,7 @@ async function inspect(query) {
   const found = await ask(`/api/questions/${query}`);
   const cards = await Promise.all(found.segments.map((id, place) => card(id, place, found)));
   $("look-title").textContent = word("disagreements");
+  $("certain").textContent = word("certain");
   $("clips").className = `stage${cards.length === 1 ? " one" : ""}`;
   $("clips").replaceChildren(...cards);
   listed("said", found.answers, "nobody", ({ annotator, kind, value, text }) => {
@@ -288,6 +276,8 @@ async function inspect(query) {
     if (text) row.append(make("small", text));
     return row;
   });
+  $("certain").hidden = data.role !== "owner";
+  $("certain").onclick = () => certain(query);
   if (!$("look").open) $("look").showModal();
 }
 
@@ -341,6 +331,16 @@ async function picture(view, curve) {
   return both;
 }
 
+// The owner's own answer is right: everybody is asked this question from now on.
+async function certain(query) {
+  try {
+    await ask("/api/gold", { query });
+    $("certain").textContent = word("is_certain");
+  } catch (error) {
+    $("certain").textContent = error.message;
+  }
+}
+
 async function review(query) {
   try {
     await ask("/api/review", { query });
@@ -385,11 +385,7 @@ async function copy() {
 
 // ----------------------------------------------------------------------------------------------------------- page
 
-$("language").addEventListener("click", () => {
-  language = language === "en" ? "zh" : "en";
-  keep("language", language);
-  speak();
-});
+$("language").addEventListener("click", () => say(true));
 $("theme").addEventListener("click", () => {
   const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = dark ? "light" : "dark";
@@ -399,6 +395,6 @@ $("invite").addEventListener("submit", invite);
 $("copy").addEventListener("click", copy);
 if (stored("theme", null)) root.dataset.theme = stored("theme", null);
 $("owner").hidden = data.role !== "owner";
-speak();
+say();
 look();
 setInterval(() => document.visibilityState === "visible" && look(), POLL);
