@@ -100,7 +100,8 @@ def asking(settings: config.RunConfig, store: Store, out: Path, progress: Progre
         return
     from accord.web.serve import serving  # a run with a teacher need not know it
 
-    with serving(store, out / records.SECRET, browser=True, folder=out) as link:
+    least = settings.feedback.least_seconds
+    with serving(store, out / records.SECRET, browser=True, folder=out, least=least) as link:
         progress.announce(f"Answer here: {link}")
         yield
 
