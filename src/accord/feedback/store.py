@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import numpy as np
 from sqlalchemy import Connection, func, insert, select
 
-from accord.feedback import slots, tables, visits
+from accord.feedback import slots, tables
 from accord.feedback.checks import check_query, check_text
 from accord.feedback.codec import (
     provenance_row,
@@ -44,7 +44,7 @@ from accord.feedback.rows import (
     take_numbers,
 )
 from accord.feedback.slots import Lease, TooLate
-from accord.feedback.visits import Served, Visit
+from accord.feedback.visits import Served, Visit, serve
 from accord.types import Answer, Collected, InputError, Provenance, Query, Segment, SegmentId, segment_id
 
 __all__ = ["Lease", "Served", "Store", "TooLate", "Visit", "current"]
@@ -212,14 +212,14 @@ class Store:
             me = annotator_number(connection, annotator)
             return slots.lease(connection, self._asked, me, limit, seconds, self._clock())
 
-    def serve(self, visits_: Sequence[Visit], seconds: float = 300.0) -> list[Served | InputError]:
+    def serve(self, visits: Sequence[Visit], seconds: float = 300.0) -> list[Served | InputError]:
         """Answers and leases of several annotators in one transaction: one commit for all of them.
 
         All answers first, each as `answer` would by itself, with a fate of its own: its seq or why it was refused. Then
         the leases, each as `lease` would in turn. InputError in the place of a visit of nobody who is registered.
         """
         with self._take() as connection:
-            return visits.serve(connection, self._asked, visits_, seconds, self._clock())
+            return serve(connection, self._asked, visits, seconds, self._clock())
 
     def release(self, annotator: str, queries: Sequence[str] = ()) -> None:
         """Gives leases back before they run out (all of them by default), as a teacher does that starts again."""

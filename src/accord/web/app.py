@@ -169,8 +169,8 @@ def page(request: Request, here: Here, session: Known) -> str:
     return here.pages.get_template("annotate.html.jinja").render(language=language, words=words, data=data)
 
 
-@routes.post("/api/lease")
-async def lease(wanted: Wanted, here: Here, session: Changing) -> dict[str, Any]:
+@routes.post("/api/lease", response_model=dict[str, Any])
+async def lease(wanted: Wanted, here: Here, session: Changing) -> Response:
     """Questions for this annotator alone, for a while."""
     return _json(_dealt(here, await _called(here, session, [], wanted)))
 
@@ -192,8 +192,8 @@ def clip(id: str, here: Here, session: Known) -> Response:
     return Response(found[1], media_type=found[0].partition(";")[0], headers=kept)
 
 
-@routes.post("/api/answers")
-async def answers(outbox: Outbox, here: Here, session: Changing) -> dict[str, Any]:
+@routes.post("/api/answers", response_model=dict[str, Any])
+async def answers(outbox: Outbox, here: Here, session: Changing) -> Response:
     """Stores answers, each with a fate of its own, and deals the next questions where they are wanted."""
     told = await _called(here, session, outbox.answers, outbox.lease)
     results = [_fate(sent, found) for sent, found in zip(outbox.answers, told.fates, strict=True)]
@@ -220,8 +220,8 @@ def _dealt(here: Site, told: Told) -> dict[str, Any]:
     return {"questions": [_question(each) for each in told.leases], "waiting": told.waiting, "over": over}
 
 
-def _json(value: dict[str, Any]) -> Any:
-    """As bytes at once: what comes from here need not be looked at again."""
+def _json(value: dict[str, Any]) -> Response:
+    """As bytes at once: what was made here need not be validated."""
     return Response(to_json(value), media_type="application/json")
 
 
