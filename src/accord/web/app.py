@@ -201,7 +201,7 @@ async def answers(outbox: Outbox, here: Here, session: Changing) -> Response:
 
 
 async def _called(here: Site, session: Session, answers: list[Sent], wanted: Wanted | None) -> Told:
-    """What the desk has to say. 503 where the store fails: nothing was stored, and the page keeps its answers."""
+    """What the desk has to say. 503 where the store fails: nothing is acknowledged, and the page keeps its answers."""
     drafts = [Draft(sent.query, sent.token, partial(_answer, session.annotator, sent)) for sent in answers]
     limit, afresh = (wanted.limit, wanted.afresh) if wanted else (0, False)
     try:
