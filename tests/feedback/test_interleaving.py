@@ -103,7 +103,7 @@ class Annotation(RuleBasedStateMachine):
 
     @rule(name=names, number=st.integers(0, 3))
     def dispute(self, name: str, number: int) -> None:
-        queries = self.store.queries()
+        queries = [query for query in self.store.queries() if query.gold is None]
         query = queries[number % len(queries)]
         answered = any(a.query == query.id and a.annotator == name for a in self.acknowledged.values())
         try:

@@ -199,8 +199,8 @@ def page(request: Request, here: Here, session: Known) -> str:
     return template.render(language=language, words=words, data=data, reviews=reviews)
 
 
-@routes.post("/api/lease")
-async def lease(wanted: Wanted, here: Here, session: Changing) -> dict[str, Any]:
+@routes.post("/api/lease", response_model=dict[str, Any])
+async def lease(wanted: Wanted, here: Here, session: Changing) -> Response:
     """Questions for this annotator alone, for a while."""
     return _json(_dealt(here, await _called(here, session, [], wanted)))
 
@@ -222,8 +222,8 @@ def clip(id: str, here: Here, session: Known) -> Response:
     return Response(found[1], media_type=found[0].partition(";")[0], headers=kept)
 
 
-@routes.post("/api/answers")
-async def answers(outbox: Outbox, here: Here, session: Changing) -> dict[str, Any]:
+@routes.post("/api/answers", response_model=dict[str, Any])
+async def answers(outbox: Outbox, here: Here, session: Changing) -> Response:
     """Stores answers, each with a fate of its own, and deals the next questions where they are wanted."""
     told = await _called(here, session, outbox.answers, outbox.lease)
     results = [_fate(sent, found) for sent, found in zip(outbox.answers, told.fates, strict=True)]
@@ -231,7 +231,7 @@ async def answers(outbox: Outbox, here: Here, session: Changing) -> dict[str, An
 
 
 async def _called(here: Site, session: Session, answers: list[Sent], wanted: Wanted | None) -> Told:
-    """What the desk has to say. 503 where the store fails: nothing was stored, and the page keeps its answers."""
+    """What the desk has to say. 503 where the store fails: nothing is acknowledged, and the page keeps its answers."""
     drafts = [Draft(sent.query, sent.token, partial(_answer, here, session, sent)) for sent in answers]
     limit, afresh = (wanted.limit, wanted.afresh) if wanted else (0, False)
     try:
@@ -252,8 +252,8 @@ def _dealt(here: Site, told: Told) -> dict[str, Any]:
     return {"questions": [_question(each) for each in told.leases], "waiting": told.waiting, "over": over}
 
 
-def _json(value: dict[str, Any]) -> Any:
-    """As bytes at once: what comes from here need not be looked at again."""
+def _json(value: dict[str, Any]) -> Response:
+    """As bytes at once: what was made here need not be validated."""
     return Response(to_json(value), media_type="application/json")
 
 
