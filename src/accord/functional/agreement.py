@@ -76,6 +76,18 @@ def krippendorff(counts: Counts, metric: Metric = "nominal", values: Float[np.nd
     return 1.0 - float((observed * distance).sum()) / chance if chance > 0 else math.nan
 
 
+def ceiling(agreement: float, labels: int) -> float:
+    """The accuracy against single answers that nobody can exceed, where two answers to one item agree so often.
+
+    Whoever knew the shares `q` of every item's answers would say the most frequent label and be right in a share
+    `a = max q` of them. Two answers agree in `sum q^2 >= a^2 + (1 - a)^2 / (K - 1)`, with equality where the other
+    labels are alike, so `a <= (1 + sqrt((K - 1)(K sum q^2 - 1))) / K`; the root is concave, so the same holds of the
+    means over items (Jensen). Equality: every item is as hard. Of two labels it is `(1 + sqrt(2p - 1)) / 2`. An
+    agreement below chance, `1 / K`, counts as chance.
+    """
+    return (1.0 + math.sqrt((labels - 1) * max(0.0, labels * agreement - 1.0))) / labels
+
+
 def interval(
     counts: Counts,
     statistic: Callable[[Counts], float],
