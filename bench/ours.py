@@ -187,12 +187,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True)
     given = parser.parse_args()
     runtime.set_up()
-    if given.work == "ppo":
-        ppo(given.env, given.steps, given.seed)
-    elif given.work in ("sac", "td3"):
-        offpolicy(given.work, given.env, given.steps, given.warmup, given.seed)
-    else:
-        loop(given)
+    with runtime.flushed():  # as a run does
+        if given.work == "ppo":
+            ppo(given.env, given.steps, given.seed)
+        elif given.work in ("sac", "td3"):
+            offpolicy(given.work, given.env, given.steps, given.warmup, given.seed)
+        else:
+            loop(given)
 
 
 if __name__ == "__main__":

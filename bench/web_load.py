@@ -1,13 +1,14 @@
 """How many votes a second the annotation page's server takes, on SQLite and on PostgreSQL, and whether all are kept.
 
-    python -m bench.web_load [--quick] [--seconds N] [--clients N] [--unpaced]
+    python -m bench.web_load [--quick] [--seconds N] [--clients N] [--unpaced] [--apart]
 
-`accord serve` runs as a process of its own; 64 annotators, each over a connection of its own, lease a question and
-answer it five times a second for a minute, while a reader follows the cursor as the loop does. A vote is a lease and an
-answer: `p99_ms` is of those two requests together. `lost` counts acknowledged answers that are not in the store,
-`duplicated` those that are there twice, `overlabelled` the queries with more answers than they asked for; `gaps` the
-answers that the reader saw late. The load generator, in this process, shares the machine: `generator_share` is its part
-of one core.
+`accord serve` runs as a process of its own; 64 annotators, each over a connection of its own, answer a question and
+lease the next five times a second for a minute, while a reader follows the cursor as the loop does. A vote is an answer
+that was acknowledged and the question that comes next, in one request as the page sends it (`--apart`: in two);
+`p50_ms` and `p99_ms` are of that. `lost` counts acknowledged answers that are not in the store, `duplicated` those that
+are there twice, `overlabelled` the queries with more answers than they asked for; `gaps` the answers that the reader
+saw late; `idle` how often no question was to be had. The load generator, in this process, shares the machine:
+`generator_share` is its part of one core, `server_ms_per_vote` the processor time of the server for each vote.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import re
@@ -28,6 +30,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +42,18 @@ from accord.web.serve import secret_of
 from bench import harness
 
 PACE = 5.0  # votes a second of each client
+MOST = 60.0  # and of one that never waits: so many questions are asked
 OVERLAP = 2
+
+
+@dataclass(frozen=True)
+class Load:
+    """How many annotators, for how long, how many votes a second of each (0: as many as can be), in which requests."""
+
+    clients: int
+    seconds: float
+    pace: float
+    apart: bool
 
 
 @dataclass
@@ -49,6 +63,7 @@ class Seen:
     seconds: list[float] = field(default_factory=list)
     stored: list[str] = field(default_factory=list)
     refused: Counter[int] = field(default_factory=Counter)
+    idle: int = 0
 
 
 class Connection:
@@ -76,34 +91,37 @@ class Connection:
         length = re.search(r"content-length: (\d+)", found, re.I)
         return found, await self.reader.readexactly(int(length[1])) if length else b""
 
-    async def post(self, path: str, value: object) -> dict[str, object]:
+    async def post(self, path: str, value: object) -> dict[str, Any]:
         """JSON both ways."""
-        _, body = await self.send("POST", path, json.dumps(value).encode())
+        head, body = await self.send("POST", path, json.dumps(value).encode())
+        assert " 200 " in head.split("\r\n")[0], (head, body)
         return json.loads(body)
 
 
-async def annotate(port: int, invitation: str, name: str, seconds: float, pace: float, seen: Seen) -> None:
-    """One annotator."""
-    connection = Connection(port)
-    await connection.open(invitation)
-    begun, number = time.perf_counter(), 0
-    while (now := time.perf_counter()) - begun < seconds:
-        due = begun + number / pace if pace else now
+async def annotate(connection: Connection, name: str, begun: float, load: Load, seen: Seen) -> None:
+    """One annotator, who holds one question at a time."""
+    found, number = await connection.post("/api/lease", {"limit": 1}), 0
+    while (now := time.perf_counter()) - begun < load.seconds:
+        due = begun + number / load.pace if load.pace else now
         if due > now:
             await asyncio.sleep(due - now)
         number += 1
         at = time.perf_counter()
-        found = await connection.post("/api/lease", {"limit": 1})
-        for question in found.get("questions", ()):
-            sent = {"id": f"{name}-{number}", "query": question["query"], "token": question["token"], "seconds": 1.0,
-                    "value": {"type": "side", "level": number % 3}}  # fmt: skip
-            told = await connection.post("/api/answers", {"answers": [sent]})
-            for result in told.get("results", ()):
-                if result["stored"]:
-                    seen.stored.append(result["id"])
-                    seen.seconds.append(time.perf_counter() - at)
-                else:
-                    seen.refused[result["status"]] += 1
+        if not (questions := found["questions"]):
+            seen.idle += 1
+            found = await connection.post("/api/lease", {"limit": 1})
+            continue
+        sent = {"id": f"{name}-{number}", "query": questions[0]["query"], "token": questions[0]["token"],
+                "seconds": 1.0, "value": {"type": "side", "level": number % 3}}  # fmt: skip
+        more = {} if load.apart else {"lease": {"limit": 1}}
+        told = await connection.post("/api/answers", {"answers": [sent], **more})
+        found = await connection.post("/api/lease", {"limit": 1}) if load.apart else told
+        (result,) = told["results"]
+        if result["stored"]:
+            seen.stored.append(result["id"])
+            seen.seconds.append(time.perf_counter() - at)
+        else:
+            seen.refused[result["status"]] += 1
 
 
 def follow(url: str, over: threading.Event, gaps: list[int]) -> None:
@@ -131,29 +149,42 @@ def served(url: str, folder: Path, port: int) -> Iterator[int]:
             process.terminate()
 
 
-def measured(url: str, folder: Path, clients: int, seconds: float, pace: float) -> dict[str, object]:
+def spent(process: int) -> float:
+    """Processor seconds of a process so far, as Linux counts them."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def everybody(port: int, links: list[str], load: Load, seen: Seen) -> float:
+    """All annotators, once they have come, each at moments of its own; how long they took."""
+    connections = [Connection(port) for _ in links]
+    for connection, link in zip(connections, links, strict=True):
+        await connection.open(link)
+    begun = time.perf_counter()
+    starts = [begun + place / len(links) / PACE for place in range(len(links))]
+    people = zip(connections, starts, strict=True)
+    await asyncio.gather(*(annotate(each, f"p{i}", at, load, seen) for i, (each, at) in enumerate(people)))
+    return time.perf_counter() - begun
+
+
+def measured(url: str, folder: Path, load: Load) -> dict[str, object]:
     """One backend."""
     store = Store(url)
-    names = [f"p{i}" for i in range(clients)]
     ids = store.add([Collected(Reply("Why?", f"reply {i}"), Provenance("talk", 0, 0, 0, i, 0)) for i in range(100)])
-    count = int(clients * seconds * max(pace, 20.0) / OVERLAP) + clients
+    count = int(load.clients * load.seconds * max(load.pace, MOST) / OVERLAP) + load.clients
     store.ask([Query(f"q{i}", "compare", (ids[i % 99], ids[99]), 3, overlap=OVERLAP) for i in range(count)])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     keys, seen, gaps, over = Keys(secret_of(folder / SECRET)), Seen(), [], threading.Event()
-    with served(url, folder, port):
+    links = [keys.invite(f"p{i}", "annotator") for i in range(load.clients)]
+    gc.freeze()  # the generator's own pauses are none of the server's
+    with served(url, folder, port) as process:
         reader = threading.Thread(target=follow, args=(url, over, gaps))
         reader.start()
-        cpu, wall = time.process_time(), time.perf_counter()
-
-        async def all_of_them() -> None:
-            links = [keys.invite(name, "annotator") for name in names]
-            every = zip(links, names, strict=True)
-            await asyncio.gather(*(annotate(port, link, name, seconds, pace, seen) for link, name in every))
-
-        asyncio.run(all_of_them())
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        cpu, server = time.process_time(), spent(process)
+        wall = asyncio.run(everybody(port, links, load, seen))
+        cpu, server = time.process_time() - cpu, spent(process) - server
         over.set()
         reader.join()
     answers = store.answers()
@@ -169,7 +200,9 @@ def measured(url: str, folder: Path, clients: int, seconds: float, pace: float) 
         "overlabelled": sum(number > OVERLAP for number in each.values()),
         "gaps": len(gaps),
         "refused": dict(seen.refused),
+        "idle": seen.idle,
         "generator_share": cpu / wall,
+        "server_ms_per_vote": 1e3 * server / len(seen.stored),
     }
 
 
@@ -179,19 +212,20 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--unpaced", action="store_true", help="as fast as the server takes them")
+    parser.add_argument("--apart", action="store_true", help="answer and lease in two requests")
     given = parser.parse_args()
     clients, seconds = (8, 3.0) if given.quick else (given.clients, given.seconds)
-    pace = 0.0 if given.unpaced else PACE
+    load = Load(clients, seconds, 0.0 if given.unpaced else PACE, given.apart)
     found: dict[str, object] = {}
     with tempfile.TemporaryDirectory(dir=harness.ROOT) as folder:
-        found["sqlite"] = measured(f"sqlite:///{folder}/store.db", Path(folder), clients, seconds, pace)
+        found["sqlite"] = measured(f"sqlite:///{folder}/store.db", Path(folder), load)
         print(f"[web_load] sqlite: {found['sqlite']}", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(dir=harness.ROOT) as folder, postgres(Path(folder) / "pg") as url:
-        found["postgres"] = measured(url, Path(folder), clients, seconds, pace)
+        found["postgres"] = measured(url, Path(folder), load)
         print(f"[web_load] postgres: {found['postgres']}", file=sys.stderr, flush=True)
     options = harness.Options(seeds=1, quick=given.quick)
     bench = harness.Bench.start("web_load", options)
-    bench.emit(None, {}, {}, **found, clients=clients, seconds_each=seconds, paced=pace)
+    bench.emit(None, {}, {}, **found, clients=clients, seconds_each=seconds, paced=load.pace, apart=load.apart)
 
 
 @contextlib.contextmanager

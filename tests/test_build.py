@@ -17,6 +17,7 @@ from accord.policies.control.ppo import PPO
 from accord.tasks.control import ControlConfig, ControlTask
 from accord.toml import Tree
 from accord.types import InputError
+from tests.tasks.environments import IDENTITY
 
 ENVS, STEPS, LABELS, ROUNDS = 16, 1_500, 9, 3
 EXPLORED = build.EXPLORED // ENVS * ENVS  # more than two segments of ten steps a copy
@@ -156,8 +157,14 @@ def test_golden_a_termination_pads_and_the_run_goes_through(tmp_path: Path):
     [
         ({"policy": {"steps": 2 * 10 * ENVS}}, "policy.steps is 320"),
         ({"task": {"id": "CartPol-v1"}}, "did you mean CartPole-v1"),
-        ({"feedback": {"annotator": "web", "queries": {"kind": "demonstrate"}}}, "which the page cannot answer"),
-        ({"feedback": {"annotator": "web", "queries": {"kind": "correct"}}}, 'feedback.queries.kind "correct"'),
+        (
+            {"feedback": {"annotator": "web", "demonstrations": "d.npz", "queries": {"kind": "demonstrate"}}},
+            "leave one out",
+        ),
+        (
+            {"task": {"id": IDENTITY}, "feedback": {"annotator": "web", "queries": {"kind": "correct"}}},
+            "cannot be drawn here",
+        ),
     ],
 )
 def test_contract_what_cannot_be_run_is_refused_in_one_sentence(changes: dict[str, Tree], names: str, tmp_path: Path):

@@ -307,6 +307,35 @@ def test_golden_who_answers_late_is_waited_for(fakes: Fakes, tmp_path: Path):
     assert ended.labels == 6
 
 
+class Late:
+    """Answers each round's queries after so many looks of that round."""
+
+    name = "late"
+
+    def __init__(self, behind: Annotator, looks: Sequence[int]) -> None:
+        self.behind, self.looks, self.round = behind, [*looks], 0
+
+    def work(self) -> int:
+        self.looks[self.round] -= 1
+        if self.looks[self.round] >= 0:
+            return 0
+        self.round += 1
+        return self.behind.work()
+
+
+def test_golden_while_people_answer_the_policy_goes_ahead_on_the_last_reward(fakes: Fakes, tmp_path: Path):
+    """Piece by piece up to its share, and no step more in all; in the first round there is no reward yet."""
+    fakes.parts = replace(fakes.parts, annotator=Late(fakes.parts.annotator, looks=(1, 3, 6)))
+    _, lines = run(fakes, tmp_path, plan=replace(PLAN, ahead=0.5))
+    learned = [heard[1:3] for heard in fakes.heard if heard[0] == "improve"]
+    one, two, three = Told(101), Told(102), Told(103)
+    # Round 1 has ten steps, so pieces of one, and three looks; round 2 has twenty, pieces of two, and half is enough.
+    ahead = [(one, 1)] * 3, [(two, 2)] * 5
+    assert learned == [(one, 10), *ahead[0], (two, 7), *ahead[1], (three, 10)]
+    assert [line.get("ahead") for line in lines if line["stage"] == "wait"] == [None, 3, 10]
+    assert learning_steps(fakes.task) == PLAN.steps[-1]
+
+
 def test_golden_who_never_answers_is_not_waited_for_beyond_the_patience(fakes: Fakes, tmp_path: Path):
     fakes.parts = replace(fakes.parts, annotator=Slow(fakes.parts.annotator, looks=10**9))
     with pytest.raises(InputError, match="nobody answered in 0 s"):

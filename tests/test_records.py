@@ -180,7 +180,13 @@ def test_property_the_hash_of_answers_sees_every_field_and_no_order():
     ]
     known = records.hash_answers(answers)
     assert known == records.hash_answers(reversed(answers))
-    changes = (replace(answers[0], value=Side(0, 2)), replace(answers[0], text="x"), replace(answers[0], annotator="b"))
+    one = answers[0]
+    changes = (
+        replace(one, value=Side(0, 2)),
+        replace(one, text="x"),
+        replace(one, annotator="b"),
+        replace(one, marks=(3,)),
+    )
     assert all(records.hash_answers([change, *answers[1:]]) != known for change in changes)
     assert records.hash_answers([*answers[:2], replace(answers[2], value=Side(1, 2))]) != known
     assert records.hash_answers(answers[:2]) != known

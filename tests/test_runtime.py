@@ -57,6 +57,14 @@ def test_contract_threads_are_set_and_nonsense_refused():
         runtime.set_up(threads=0)
 
 
+def test_golden_numbers_too_small_to_be_normal_count_as_nothing_while_it_is_wished():
+    tiny = torch.tensor([1e-30])
+    with runtime.flushed():
+        inside = float((tiny * 1e-10).item())
+    assert inside in (0.0, pytest.approx(1e-40, rel=0.01))  # a processor that cannot goes on as it was
+    assert float((tiny * 1e-10).item()) == pytest.approx(1e-40, rel=0.01)
+
+
 def test_golden_a_device_by_name():
     assert runtime.device("cpu") == torch.device("cpu")
     assert runtime.device().type == ("cuda" if torch.cuda.is_available() else "cpu")

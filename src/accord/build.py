@@ -13,6 +13,7 @@ import numpy as np
 from accord import checkpoints, config, loop, measure, records, runtime
 from accord.feedback.demonstrator import Demonstrator
 from accord.feedback.person import Person
+from accord.feedback.probes import repeated
 from accord.feedback.queries import Candidates, compose
 from accord.feedback.recall import recalled
 from accord.feedback.store import Store
@@ -33,14 +34,16 @@ from accord.rewards.judge import Forecasts, forecast
 from accord.rewards.nets import module_class
 from accord.rewards.settings import check_kind
 from accord.sinks import open_sinks
-from accord.tasks import clip, demonstrations
+from accord.tasks import clip, demonstrations, drive
 from accord.tasks.collect import collect, evaluate, explore, random_actions
 from accord.tasks.control import ControlConfig, ControlTask
 from accord.tasks.pictures import Picture, coarse
 from accord.types import (
     Annotator,
+    Answer,
     Collected,
     Evidence,
+    Given,
     InputError,
     LearnedReward,
     Policy,
@@ -78,9 +81,10 @@ def run(
     try:
         made = Made(settings, store, out)
         state = made.checkpoints.restore() if resume else loop.State()
-        with asking(settings, store, out, watched):
-            state = loop.run(made.parts(), made.plan, state, log, watched)
-        result = made.finish(state, watched, time.perf_counter() - began)
+        with runtime.flushed():
+            with asking(settings, store, out, watched):
+                state = loop.run(made.parts(), made.plan, state, log, watched)
+            result = made.finish(state, watched, time.perf_counter() - began)
     finally:
         store.close()
     log.finish(result)
@@ -96,7 +100,7 @@ def asking(settings: config.RunConfig, store: Store, out: Path, progress: Progre
         return
     from accord.web.serve import serving  # a run with a teacher need not know it
 
-    with serving(store, out / records.SECRET, browser=True) as link:
+    with serving(store, out / records.SECRET, browser=True, folder=out) as link:
         progress.announce(f"Answer here: {link}")
         yield
 
@@ -131,6 +135,8 @@ class Made:
         """Recorded demonstrations where they are given, else a teacher."""
         feedback, spec, seed = self.settings.feedback, self.task.spec, runtime.derive(self.settings.seed, "teacher")
         if feedback.annotator == "web":
+            if feedback.queries.kind in ("demonstrate", "correct"):
+                drive.check(spec.id, feedback.queries.kind)
             return Person()
         if not feedback.demonstrations:
             return Teacher(self.store, feedback.teacher, seed)
@@ -149,7 +155,8 @@ class Made:
                 "feedback.pretrain."
             )
         labels = loop.spread(feedback.labels, rounds, feedback.first, feedback.falling)
-        return loop.Plan(self.settings.seed, labels, loop.paced(policy.steps, explored, rounds, feedback.growth))
+        steps = loop.paced(policy.steps, explored, rounds, feedback.growth)
+        return loop.Plan(self.settings.seed, labels, steps, ahead=feedback.ahead)
 
     def _explore_ticks(self) -> int:
         """Random steps of each copy before the first question: two segments' worth, all together a thousand."""
@@ -171,6 +178,7 @@ class Made:
             keep_reward=self.checkpoints.keep_reward,
             keep_policy=self.checkpoints.keep_policy,
             save=self.checkpoints.save,
+            count=self.count,
             shaping=Shaping(pessimism=self.settings.reward.pessimism),
         )
 
@@ -188,6 +196,14 @@ class Made:
             self.policy.improve(LearnedReward(StateEntropy()), self.settings.feedback.pretrain, seed)
             self.checkpoints.keep_policy(checkpoints.BEFORE)
 
+    def count(self, answers: Sequence[Answer]) -> None:
+        """Steps that people took to answer are the task's too; what they threw away is counted nowhere."""
+        given = [answer.value.segment for answer in answers if isinstance(answer.value, Given)]
+        made = zip(self.store.segments(given), self.store.provenance(given), strict=True)
+        for segment, origin in made:
+            if isinstance(segment, Steps) and origin.policy_version == drive.BY_HAND:
+                self.task.add("drive", int(segment.valid.sum()))
+
     def _cut(self, n: int, round: int, seed: int) -> list[Collected]:
         rng = np.random.default_rng(seed)
         length, version = self.settings.feedback.segment, self.policy.version
@@ -204,7 +220,13 @@ class Made:
         features = np.stack([_mean_step(segment, self.task.spec.picture) for segment in segments])
         episodes = np.array([made.provenance.episode for made in pool])  # numbered in the order in which they began
         candidates = Candidates(ids, values, episodes, features)
-        return compose(candidates, due, self.settings.feedback.queries, rng, round, before)
+        again = repeated(before, self._repeats(due), round, rng)
+        return [*compose(candidates, due, self.settings.feedback.queries, rng, round, before), *again]
+
+    def _repeats(self, due: int) -> int:
+        """How many questions people are asked a second time, beside those that are due."""
+        feedback = self.settings.feedback
+        return loop.round_half(feedback.repeats * due) if feedback.annotator == "web" else 0
 
     def fit(
         self, evidence: Evidence, before: Sequence[Reward], version: int, seed: int

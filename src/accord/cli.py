@@ -1,4 +1,4 @@
-"""The command line: accord run | serve | report | export | verify.
+"""The command line: accord run | serve | invite | report | export | import | forget | verify.
 
 Nothing heavy is imported before a command runs, so that --help answers at once. Exit codes: 0 done; 1 failed; 2 the
 user's input is wrong, told in one sentence without a traceback.
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
+
+from accord import answers
 
 DONE, FAILED, WRONG = 0, 1, 2
 
@@ -95,16 +97,14 @@ def serve(store: str, /, *, host: str = "127.0.0.1", port: int | None = None, br
     """
     import time
 
-    from accord import records
+    from accord import lineage, records
     from accord.feedback.store import Store
     from accord.web.serve import serving
 
-    folder = Path(store)
-    url = f"sqlite:///{folder / records.STORE}" if folder.is_dir() else store
-    beside = Path(url.removeprefix("sqlite:///")).parent if url.startswith("sqlite:///") else Path(".")
-    opened = Store(url)
+    folder, opened = Path(store), Store(lineage.url_at(store, new=True))
     try:
-        with serving(opened, beside / records.SECRET, host, port, browser) as link:
+        run = folder if records.is_run(folder) else None
+        with serving(opened, _secret(store), host, port, browser, run) as link:
             print(link, flush=True)
             while True:
                 time.sleep(3600)
@@ -112,6 +112,48 @@ def serve(store: str, /, *, host: str = "127.0.0.1", port: int | None = None, br
         return _say(DONE, "Stopped. Every answer that was acknowledged is in the store.")
     finally:
         opened.close()
+
+
+@app.command
+def invite(
+    name: str, store: str, /, *, role: Literal["annotator", "reviewer", "owner"] = "annotator", at: str = ""
+) -> int:
+    """Prints a link by which somebody joins a page, good for seven days.
+
+    Parameters
+    ----------
+    name
+        What their answers are kept under; a pseudonym does.
+    store
+        What `accord serve` or `accord run` serves: a run's folder, or the URL of a database.
+    role
+        annotator: answers. reviewer: sees the dashboard and decides too. owner: invites too.
+    at
+        Where the page is, as http://192.168.1.5:8421; this machine's usual port where not given.
+    """
+    from accord import lineage
+    from accord.feedback.store import Store
+    from accord.web.access import Keys
+    from accord.web.serve import LOCAL, PORT, secret_of
+
+    opened = Store(lineage.url_at(store))
+    opened.log("invite", about=role)
+    opened.close()
+    print(f"{at.rstrip('/') or f'http://{LOCAL}:{PORT}'}/join/{Keys(secret_of(_secret(store))).invite(name, role)}")
+    return DONE
+
+
+def _secret(store: str) -> Path:
+    """The file that links and cookies are signed with: beside the store, or here where that is no file."""
+    from accord import records
+
+    if Path(store).is_dir():
+        return Path(store) / records.SECRET
+    return (
+        Path(store.removeprefix("sqlite:///")).parent / records.SECRET
+        if store.startswith("sqlite:///")
+        else Path(records.SECRET)
+    )
 
 
 @app.command
@@ -130,26 +172,6 @@ def report(folder: Path, /) -> int:
 
 
 @app.command
-def export(folder: Path, out: Path, /, *, policy: Literal["sb3"] = "sb3") -> int:
-    """Writes the policy of a finished run in another program's form.
-
-    Parameters
-    ----------
-    folder
-        The run's folder.
-    out
-        The file to write, as `policy.zip`.
-    policy
-        sb3: a model that stable-baselines3 loads.
-    """
-    from accord import trained
-
-    trained.export(folder, out)
-    print(out)
-    return DONE
-
-
-@app.command
 def verify(folder: Path, /) -> int:
     """Checks a run's lineage hash by hash: answers -> reward -> policy.
 
@@ -162,7 +184,8 @@ def verify(folder: Path, /) -> int:
 
     links = lineage.verify(folder)
     for link in links:
-        print(f"round {link.round}: {link.what} {link.recorded[:12]} {link.state}")
+        told = f" (answers forgotten: {link.forgotten:,})" if link.forgotten else ""
+        print(f"round {link.round}: {link.what} {link.recorded[:12]} {link.state}{told}")
     broken = [link for link in links if not link.holds]
     if broken:
         first = broken[0]
@@ -171,6 +194,11 @@ def verify(folder: Path, /) -> int:
         )
     print(f"{len(links)} links hold.")
     return DONE
+
+
+app.command(answers.export)
+app.command(answers.import_, name="import")
+app.command(answers.forget)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -36,6 +36,9 @@ class FeedbackConfig:
     first: float = 0.25  # share of the labels asked before the policy has learned; #771 of imitation searched 0.05-0.25
     falling: float = 1.0  # later rounds ask as (1 + t) to minus this power: imitation #771 chose 1; 0: alike (B-Pref)
     growth: float = 0.0  # the steps of round t are as (1 + t) to this power: 0 spreads them evenly
+    ahead: float = 0.5  # share of a round's steps that the policy takes while people answer; 0: it waits for them
+    repeats: float = 0.03  # of what people were asked, asked again beside what is due: are they consistent?
+    least_seconds: float = 0.5  # an answer of the page that took less is refused
     pretrain: int = 0  # steps on the entropy of states before the first question (PEBBLE, arXiv:2106.05091: 9,000)
     store: str = ""  # URL of the database; "" is a file in the run's folder
 
@@ -46,11 +49,13 @@ class FeedbackConfig:
         _within("feedback.first", self.first, 0.0, 1.0)
         _within("feedback.falling", self.falling, 0.0, 4.0)
         _within("feedback.growth", self.growth, 0.0, 4.0)
+        _within("feedback.ahead", self.ahead, 0.0, 1.0)
+        _within("feedback.repeats", self.repeats, 0.0, 1.0)
+        _within("feedback.least_seconds", self.least_seconds, 0.0, 60.0)
         _within("feedback.pretrain", self.pretrain, 0, 10**12)
-        if self.annotator == "web" and (self.demonstrations or self.queries.kind in ("demonstrate", "correct")):
-            asked = "feedback.demonstrations" if self.demonstrations else f'feedback.queries.kind "{self.queries.kind}"'
+        if self.annotator == "web" and self.demonstrations:
             raise InputError(
-                f'feedback.annotator is "web" beside {asked}, which the page cannot answer: choose "teacher".'
+                'feedback.annotator is "web" beside feedback.demonstrations, which answer for people: leave one out.'
             )
         if self.demonstrations and self.queries.kind != "demonstrate":
             raise InputError(

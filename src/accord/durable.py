@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -47,17 +47,24 @@ def write_json(path: Path, value: object) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replaces a file whole: written beside it, made durable, renamed."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with new_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def new_file(final: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes the place of `final` when the block ends well, and is gone where it does not."""
+    beside = final.with_name(f".{final.name}.{os.getpid()}.tmp")
     try:
         with open(beside, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError:
+        os.replace(beside, final)
+    except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    _sync(path.parent)
+    _sync(final.parent)
 
 
 def is_leftover(path: Path) -> bool:

@@ -3,35 +3,42 @@
 A record with `reward_hash` and `answers_hash` says: this reward was fitted to those answers (all of the store up to the
 round's `cursor`). A record with `policy_hash` and `reward_hash` says: this policy was improved against that reward. A
 finished run keeps its last reward and policy, a stopped one its last checkpoint; of earlier ones only the hash is left.
+Where an annotator was forgotten, the answers are no longer those that the hash was made of: nobody can compare them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from accord.durable import hash_file
+from accord.feedback.forget import FORGOTTEN
 from accord.feedback.store import Store
-from accord.records import CHECKPOINTS, RESULT, STORE, hash_answers, read_manifest, read_records
-from accord.types import InputError
+from accord.records import CHECKPOINTS, RESULT, STORE, hash_answers, is_run, read_manifest, read_records
+from accord.types import Answer, InputError
 
-State = Literal["same", "changed", "missing", "not kept"]
+State = Literal["same", "changed", "missing", "not kept", "forgotten"]
 
 
 @dataclass(frozen=True)
 class Link:
-    """One hash of one round, compared with what is there now. "not kept" is no fault, "changed" and "missing" are."""
+    """One hash of one round, compared with what is there now.
+
+    "not kept" and "forgotten" are no faults, "changed" and "missing" are. `forgotten` counts answers of annotators who
+    were forgotten.
+    """
 
     round: int
     what: Literal["answers", "reward", "policy", "reward of policy"]
     recorded: str
     state: State
+    forgotten: int = 0
 
     @property
     def holds(self) -> bool:
-        return self.state in ("same", "not kept")
+        return self.state in ("same", "not kept", "forgotten")
 
 
 def verify(folder: Path) -> list[Link]:
@@ -53,6 +60,17 @@ def store_url(folder: Path, manifest: Mapping[str, Any]) -> str:
     return manifest["configuration"].get("feedback", {}).get("store") or f"sqlite:///{folder / STORE}"
 
 
+def url_at(place: str, new: bool = False) -> str:
+    """The URL of a store, given it or the folder of a run or of a store; `new`: it need not be there yet."""
+    folder = Path(place)
+    url = f"sqlite:///{folder / STORE}" if folder.is_dir() else place
+    if is_run(folder):
+        url = store_url(folder, read_manifest(folder))
+    if not new and url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).is_file():
+        raise InputError(f"{place} holds no store; give the folder of a run, or the URL of a database.")
+    return url
+
+
 def _answers(folder: Path, manifest: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> list[Link]:
     fits = [record for record in records if "answers_hash" in record]
     url = store_url(folder, manifest)
@@ -63,9 +81,15 @@ def _answers(folder: Path, manifest: Mapping[str, Any], records: Sequence[Mappin
     cursors = {record["round"]: record["cursor"] for record in records if "cursor" in record}
     store = Store(url)
     try:
-        return [_compared(fit, "answers", hash_answers(store.answers(upto=cursors.get(fit["round"])))) for fit in fits]
+        return [_of_fit(fit, store.answers(upto=cursors.get(fit["round"]))) for fit in fits]
     finally:
         store.close()
+
+
+def _of_fit(fit: Mapping[str, Any], answers: Sequence[Answer]) -> Link:
+    link = _compared(fit, "answers", hash_answers(answers))
+    gone = sum(answer.annotator.startswith(FORGOTTEN) for answer in answers)
+    return replace(link, state="forgotten", forgotten=gone) if gone and link.state == "changed" else link
 
 
 def _rewards_of_policies(records: Sequence[Mapping[str, Any]]) -> list[Link]:

@@ -23,10 +23,12 @@ from accord.rewards.judge import Forecasts
 from accord.runtime import derive
 from accord.types import (
     Annotator,
+    Answer,
     Collected,
     Evidence,
     InputError,
     LearnedReward,
+    Metrics,
     Policy,
     Query,
     Reward,
@@ -38,6 +40,7 @@ from accord.types import (
 )
 
 POLL_SECONDS = 0.5  # between looks at the store while a person answers
+PIECES = 10  # of a round's steps: between two of them, those that are taken ahead, the answers are looked at
 
 
 class Select(Protocol):
@@ -54,6 +57,7 @@ class Plan:
     labels: tuple[int, ...]
     steps: tuple[int, ...]
     patience_seconds: float = float("inf")  # how long to wait for people
+    ahead: float = 0.0  # share of a round's steps that are taken while people answer, on the reward there is
 
     @property
     def rounds(self) -> int:
@@ -77,6 +81,7 @@ class Parts:
     keep_reward: Callable[[Reward, int], str]  # durably; returns the hash of what was kept
     keep_policy: Callable[[int], str]
     save: Callable[[State], None]
+    count: Callable[[Sequence[Answer]], None] = lambda answers: None  # the environment steps that giving them took
     shaping: Shaping = Shaping()
 
 
@@ -148,20 +153,44 @@ def _ask(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> Outco
 
 def _wait(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> Outcome:
     """Until every query of the round is answered. The cursor fixes which answers this round learns from."""
-    until = time.monotonic() + plan.patience_seconds
+    until, before = time.monotonic() + plan.patience_seconds, learning_steps(parts.task)
     parts.annotator.work()
     while parts.store.waiting(round=state.round) and time.monotonic() < until:
-        time.sleep(POLL_SECONDS)
+        if not _went_ahead(parts, plan, state):
+            time.sleep(POLL_SECONDS)
         parts.annotator.work()
     answers = parts.store.answers(after=state.cursor)
+    parts.count(answers)
     values = [answer.value for answer in answers]
     skipped = sum(isinstance(value, Skip) for value in values)
     cursor = answers[-1].seq if answers else state.cursor
     labels = state.labels + len(answers) - skipped
     ties = sum(map(tied, values))
     record = {"answers": len(answers), "skipped": skipped, "ties": ties, "labels": labels, "cursor": cursor}
+    if learning_steps(parts.task) > before:
+        record["ahead"] = learning_steps(parts.task) - before
     told = undecided(values)
     return replace(state, stage="fit", since=state.cursor, cursor=cursor, labels=labels, undecided=told), record
+
+
+def _went_ahead(parts: Parts, plan: Plan, state: State) -> bool:
+    """Takes a piece of the round's steps while people answer; false where none may be taken, or there is no reward.
+
+    How many are taken depends on how fast people are. What follows starts from the checkpoint that holds them.
+    """
+    done, start = learning_steps(parts.task), plan.steps[state.round - 1] if state.round else 0
+    share = plan.steps[state.round] - start
+    left = start + int(plan.ahead * share) - done
+    if state.reward is None or left <= 0:
+        return False
+    _learn(parts, state.reward, min(left, -(-share // PIECES)), derive(plan.seed, "ahead", state.round, done))
+    return True
+
+
+def _learn(parts: Parts, reward: Reward, steps: int, seed: int) -> Metrics:
+    """The policy learns against a frozen reward."""
+    parts.task.count_as("improve")
+    return parts.policy.improve(LearnedReward(reward, shaping=parts.shaping), steps, seed)
 
 
 def _fit(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> Outcome:
@@ -191,10 +220,8 @@ def _improve(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> O
     """The policy learns against the frozen reward for its share of the steps."""
     if state.reward is None:
         raise InputError("this checkpoint has no reward: start the run anew with another --out.")
-    parts.task.count_as("improve")
-    signal = LearnedReward(state.reward, shaping=parts.shaping)
     budget = max(1, plan.steps[state.round] - learning_steps(parts.task))
-    metrics = parts.policy.improve(signal, budget, derive(plan.seed, "improve", state.round))
+    metrics = _learn(parts, state.reward, budget, derive(plan.seed, "improve", state.round))
     kept = parts.keep_policy(state.round)
     record = {"steps": metrics.steps, "updates": metrics.updates, "extra": dict(metrics.extra)}
     return replace(state, stage="judge"), {**record, "policy_hash": kept, "reward_hash": state.reward_hash}

@@ -115,7 +115,7 @@ class Result:
     chosen: Chosen = Chosen()
     true_reward_return: float | None = None  # the same algorithm and steps on the environment's own reward
     baselines: Mapping[str, Return] = field(default_factory=dict)  # the three of them with their intervals
-    env_steps_by: Mapping[str, int] = field(default_factory=dict)  # collect, improve, judge; their sum is `env_steps`
+    env_steps_by: Mapping[str, int] = field(default_factory=dict)  # by purpose; their sum is `env_steps`
     clip: Clip | NoClip | None = None
 
 
@@ -240,6 +240,8 @@ def hash_answers(answers: Iterable[Answer]) -> str:
     digest = hashlib.sha256()
     for answer in sorted(answers, key=lambda answer: answer.seq):
         body = {**asdict(answer), "value": [type(answer.value).__name__, asdict(answer.value)]}
+        if not answer.marks:  # an answer without any has the hash that it had before there were marks
+            del body["marks"]
         digest.update(json.dumps(body, sort_keys=True).encode() + b"\n")
     return digest.hexdigest()
 

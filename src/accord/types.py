@@ -68,15 +68,13 @@ def segment_id(segment: Segment) -> SegmentId:
     """The SHA-256 of a segment's content, as 64 hex digits: equal content, equal id, wherever it came from."""
     digest = hashlib.sha256(type(segment).__name__.encode())
     if isinstance(segment, Reply):
-        digest.update(
-            json.dumps([segment.prompt, segment.response, segment.token_ids, segment.tokenizer_hash]).encode()
-        )
+        fields = [segment.prompt, segment.response, segment.token_ids, segment.tokenizer_hash]
+        digest.update(json.dumps(fields).encode())
         return digest.hexdigest()
-    arrays = (
-        (segment.observation, segment.action, segment.valid, np.array([segment.ended]))
-        if isinstance(segment, Steps)
-        else (segment.pixels, segment.latent)
-    )
+    if isinstance(segment, Image):
+        arrays = (segment.pixels, segment.latent)
+    else:
+        arrays = (segment.observation, segment.action, segment.valid, np.array([segment.ended]))
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
@@ -125,6 +123,8 @@ class Query:
     acquisition: Acquisition = "uniform"
     round: int = 0
     overlap: int = 1  # how many annotators are to answer it
+    gold: Value | None = None  # the answer that is known to be right: everybody is asked, to see who attends
+    repeats: str | None = None  # the query that this one asks again of those who answered it, to see who is consistent
 
 
 @dataclass(frozen=True)
@@ -187,6 +187,7 @@ class Answer:
     text: str = ""  # a free reason
     supersedes: str | None = None
     seq: int = 0  # given by the store, ever rising: the cursor
+    marks: tuple[int, ...] = ()  # decisive moments: steps, rising, on the one clock that the query's clips run from
 
 
 @dataclass(frozen=True, eq=False)
@@ -381,9 +382,7 @@ class Task(Protocol):
     def reset(self, seed: int) -> Real[np.ndarray, "env observation"]: ...
     def step(self, action: np.ndarray) -> Transition: ...
     def count_as(self, purpose: str) -> None: ...  # what the steps from here on are for: see `steps`
-    def steps(self) -> Mapping[str, int]:
-        """Steps taken so far by purpose ("collect", "improve", "judge"); their sum is `env_steps`."""
-        ...
+    def steps(self) -> Mapping[str, int]: ...  # so far, by purpose: "collect", "improve", "judge", "drive"
 
 
 @runtime_checkable

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from accord.feedback.store import Store, TooLate, current
+from accord.feedback.store import Lease, Served, Store, TooLate, Visit, current
 from accord.types import (
     Answer,
     Collected,
@@ -195,10 +195,22 @@ def test_contract_leases_go_out_in_order_and_never_twice_to_one_annotator(store,
     assert store.lease("b") == [store.queries(["q1"])[0]][:0]
 
 
+def served(store: Store, *visits: Visit) -> list[Served]:
+    """Several at once, none of them a stranger."""
+    found = [each for each in store.serve(visits) if isinstance(each, Served)]
+    assert len(found) == len(visits)
+    return found
+
+
+def dealt(store: Store, *wants: tuple[str, int]) -> list[list[Lease]]:
+    """Leases of several at once."""
+    return [each.leases for each in served(store, *(Visit(name, limit=limit) for name, limit in wants))]
+
+
 def test_contract_many_who_lease_at_once_get_what_they_would_one_after_another(store, clock):
     ask(store, 6, overlap=2, annotators="abcd")
     store.lease("a", limit=2)
-    found = store.lease_each([("a", 2), ("b", 3), ("c", 9), ("b", 1), ("d", 0)])
+    found = dealt(store, ("a", 2), ("b", 3), ("c", 9), ("b", 1), ("d", 0))
     assert [[lease.query.id for lease in leases] for leases in found] == [
         ["q2", "q3"],
         ["q0", "q1", "q2"],
@@ -206,9 +218,9 @@ def test_contract_many_who_lease_at_once_get_what_they_would_one_after_another(s
         ["q4"],
         [],
     ]
-    assert [lease.query.id for lease in store.lease_each([("d", 9)])[0]] == ["q5"]
+    assert [lease.query.id for lease in dealt(store, ("d", 9))[0]] == ["q5"]
     clock.now += 301
-    assert len(store.lease_each([("d", 9)])[0]) == 6
+    assert len(dealt(store, ("d", 9))[0]) == 6
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=15)
@@ -219,7 +231,7 @@ def test_contract_many_who_lease_at_once_get_what_they_would_one_after_another(s
 )
 def test_property_leases_together_are_those_one_after_another(overlap, before, wants):
     """From any state: two stores with the same past, one asked at once and one in turns, deal the same questions."""
-    dealt = []
+    both = []
     for together in (True, False):
         store = Store("sqlite://")
         ask(store, 8, overlap, "abcd")
@@ -229,17 +241,17 @@ def test_property_leases_together_are_those_one_after_another(overlap, before, w
                     store.answer([vote(f"q{query}", annotator)])
                 else:
                     store.lease(annotator)
-        found = store.lease_each(wants) if together else [store.lease(name, limit=limit) for name, limit in wants]
-        dealt.append([[lease.query.id for lease in leases] for leases in found])
+        found = dealt(store, *wants) if together else [store.lease(name, limit=limit) for name, limit in wants]
+        both.append([[lease.query.id for lease in leases] for leases in found])
         store.close()
-    assert dealt[0] == dealt[1]
+    assert both[0] == both[1]
 
 
 def test_contract_whoever_has_answered_the_first_questions_is_served_from_behind_them(store):
     ask(store, 30, overlap=2, annotators="ab")
     for query in range(20):
         store.answer([vote(f"q{query}", "a")])
-    ((first,), (second,)) = store.lease_each([("a", 1), ("b", 1)])
+    ((first,), (second,)) = dealt(store, ("a", 1), ("b", 1))
     assert (first.query.id, second.query.id) == ("q20", "q0")
 
 
@@ -253,9 +265,73 @@ def test_contract_of_answers_sent_together_each_has_its_own_fate(store):
         vote("q0", "a"),
         vote("q2", "a", 9),
     ]
-    found = store.answer_each(sent, ["t"] * len(sent))
-    assert isinstance(found[1], TooLate) and isinstance(found[2], InputError) and isinstance(found[5], InputError)
+    (told,) = served(store, Visit("a", sent, ["t"] * len(sent)))
+    found = told.fates
+    assert (
+        told.leases == []
+        and isinstance(found[1], TooLate)
+        and isinstance(found[2], InputError)
+        and isinstance(found[5], InputError)
+    )
     assert found[0] == found[4] and [answer.seq for answer in store.answers()] == [found[0], found[3]]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=15)
+@given(
+    overlap=st.integers(1, 2),
+    visits=st.lists(
+        st.tuples(st.sampled_from("abcd"), st.lists(st.integers(0, 6), max_size=3), st.integers(0, 2), st.booleans()),
+        min_size=1,
+        max_size=6,
+    ),
+)
+def test_invariance_to_answer_and_lease_at_once_is_to_answer_and_then_to_lease(overlap, visits):
+    """Each answer alone, then what is given back, then each lease alone: the same fates and the same questions."""
+    once, apart = Store("sqlite://"), Store("sqlite://")
+    for each in (once, apart):
+        ask(each, 6, overlap, "abcd")  # the seventh was never asked
+    sent = [
+        Visit(who, [vote(f"q{query}", who, id=f"{i}-{place}") for place, query in enumerate(queries)],
+              ["t"] * len(queries), limit, afresh)
+        for i, (who, queries, limit, afresh) in enumerate(visits)
+    ]  # fmt: skip
+    found = served(once, *sent)
+    fates = [told(apart, answer) for visit in sent for answer in visit.answers]
+    for visit in sent:
+        if visit.afresh:
+            apart.release(visit.annotator)
+    leases = [apart.lease(visit.annotator, limit=visit.limit) for visit in sent]
+    assert [plain(fate) for each in found for fate in each.fates] == [plain(fate) for fate in fates]
+    assert [[it.query.id for it in each.leases] for each in found] == [[it.query.id for it in each] for each in leases]
+    assert [(it.id, it.seq) for it in once.answers()] == [(it.id, it.seq) for it in apart.answers()]
+    once.close(), apart.close()
+
+
+def told(store: Store, answer: Answer) -> int | InputError:
+    """One answer's fate where it comes alone."""
+    try:
+        return store.answer([answer], tokens=["t"])[0]
+    except InputError as refused:
+        return refused
+
+
+def plain(fate: int | InputError) -> object:
+    return (type(fate), str(fate))
+
+
+def test_contract_what_is_given_back_goes_out_again_in_the_same_visit(store):
+    ask(store, 3, annotators="a")
+    first, second = store.lease("a", limit=2)
+    sent = vote(second.query.id, "a")
+    (told,) = served(store, Visit("a", [sent], [second.token], limit=2, afresh=True))
+    assert told.fates == [1] and [lease.query.id for lease in told.leases] == [first.query.id, "q2"]
+
+
+def test_contract_a_stranger_keeps_nobody_out(store):
+    ask(store, 2, annotators="a")
+    stranger, known = store.serve([Visit("x", [vote("q0", "x")], ["t"], limit=1), Visit("a", limit=1)])
+    assert isinstance(stranger, InputError) and "'x' is not registered" in str(stranger)
+    assert [lease.query.id for lease in known.leases] == ["q0"] and store.answers() == []
 
 
 def test_contract_a_lease_that_ran_out_gives_its_slot_away(store, clock):
@@ -306,7 +382,14 @@ def test_contract_answers_of_every_kind_come_back_as_they_were_given(store):
     store.ask(list(asked))
     answers = [
         Answer(
-            f"id {query.id}", query.id, "ann", value, seconds=1.25, text="因为 ♞", shown=(1, 0)[: len(query.segments)]
+            f"id {query.id}",
+            query.id,
+            "ann",
+            value,
+            shown=(1, 0)[: len(query.segments)],
+            seconds=1.25,
+            text="因为 ♞",
+            marks=(0, 17),
         )
         for query, value in asked.items()
         if query.kind not in ("rate", "approve", "correct")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from accord.feedback.checks import check_answer, check_query, check_text
-from accord.feedback.codec import pack, read_segment, read_value, segment_row, unpack, write_value
+from accord.feedback.codec import pack, read_marks, read_segment, read_value, segment_row, unpack, write_value
 from accord.types import Answer, Given, Image, InputError, Order, Query, Score, Side, Skip, Steps, Verdict, segment_id
 
 
@@ -52,7 +52,14 @@ def test_golden_pictures_are_compressed_and_come_back_as_they_were():
 )
 def test_golden_values_are_tagged_json(value, written):
     assert write_value(value) == written
-    assert read_value(written) == value
+    assert read_value(written) == value and read_marks(written) == ()
+
+
+def test_golden_marks_stand_beside_their_value():
+    written = write_value(Skip("marks"), (3, 7))
+    assert written == '{"is": "skip", "reason": "marks", "marks": [3, 7]}'
+    assert read_value(written) == Skip("marks") and read_marks(written) == (3, 7)
+    assert read_marks(write_value(Skip("marks"))) == ()
 
 
 @pytest.mark.parametrize(
@@ -90,6 +97,8 @@ RANK = Query("q", "rank", ("a", "b", "c"))
         (RANK, {"value": Skip(), "seconds": nan}, "finite time"),
         (RANK, {"value": Skip(), "seconds": -1.0}, "finite time"),
         (RANK, {"value": Skip(), "text": "a\0b"}, "NUL"),
+        (RANK, {"value": Skip(), "marks": (7, 2)}, "rising"),
+        (RANK, {"value": Skip(), "marks": (10_001,)}, "steps from 0 to 10,000"),
         (RANK, {"value": Skip("\ud800")}, "half a surrogate pair"),
     ],
 )

@@ -120,6 +120,15 @@ def test_golden_a_repeat_counts_as_alike_by_what_is_preferred():
     assert [of(found, name).consistency for name in ("ann", "bob", "cat")] == [Share(1, 1), Share(1, 2), Share(0, 1)]
 
 
+def test_golden_queries_say_themselves_what_is_known_and_what_is_repeated():
+    queries = [
+        Query("q", "compare", ("a", "b"), 3, gold=FIRST),
+        Query("again", "compare", ("b", "a"), 3, repeats="q"),
+    ]
+    found = quality(queries, [answer("ann", "q", FIRST), answer("ann", "again", FIRST)])
+    assert of(found, "ann").gold == Share(1, 1) and of(found, "ann").consistency == Share(0, 1)
+
+
 def test_golden_a_changed_mind_counts_once():
     first = answer("ann", "q0", FIRST)
     later = Answer("later", "q0", "ann", SECOND, supersedes=first.id)

@@ -121,6 +121,29 @@ def test_contract_of_several_answers_each_has_its_own_fate(store: Store, browser
     assert all("\n" not in each["why"] for each in results if not each["stored"])
 
 
+def test_contract_an_answer_brings_the_next_question(store: Store, browser: Browser):
+    client = browser()
+    (one,) = lease(client)
+    wrong = {**answer_to(one), "value": {"type": "score", "level": 1}}
+    for sent, stored, following in ((wrong, False, "q1"), (answer_to(one), True, "q2")):
+        found = client.post("/api/answers", json={"answers": [sent], "lease": {"limit": 1}}).json()
+        assert [each["stored"] for each in found["results"]] == [stored]
+        assert [each["query"] for each in found["questions"]] == [following] and not found["over"]
+    assert len(store.answers()) == 1 and set(client.post("/api/answers", json={"answers": [sent]}).json()) == {
+        "results"
+    }
+
+
+def test_contract_a_store_that_fails_is_no_refusal(store: Store, browser: Browser):
+    """503: the page keeps its answer, and sends it again."""
+    client = browser()
+    sent = answer_to(lease(client)[0])
+    store.close()
+    for path, body in (("/api/answers", {"answers": [sent]}), ("/api/lease", {"limit": 1})):
+        answer = client.post(path, json=body)
+        assert answer.status_code == 503 and "closed" in answer.json()["detail"]
+
+
 def test_contract_a_page_that_is_loaded_again_gets_its_questions_again(browser: Browser):
     client = browser()
     before = {question["query"] for question in lease(client, 3)}

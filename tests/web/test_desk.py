@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from accord.feedback.store import Store
+from accord.feedback import visits
+from accord.feedback.store import Lease, Store
 from accord.types import Answer, Collected, InputError, Provenance, Query, Reply, Side
-from accord.web.desk import MOST, Desk, Shared
+from accord.web import desk as desk_module
+from accord.web.desk import MOST, Call, Desk, Draft, Shared, Told
+
+Asked = Callable[[int, int, list[str]], tuple[Store, Desk]]
 
 
 def test_golden_jobs_gather_while_one_is_done():
-    """The first works alone; the nine that come meanwhile are the second batch."""
+    """The first is done alone; the nine that come meanwhile are the second batch."""
     sizes, begun, go = [], threading.Event(), threading.Event()
 
     def work(jobs: list[int]) -> list[int]:
@@ -25,42 +30,123 @@ def test_golden_jobs_gather_while_one_is_done():
         return [job * job for job in jobs]
 
     shared: Shared[int, int] = Shared(work)
-    with ThreadPoolExecutor(10) as pool:
-        first = pool.submit(shared, 0)
-        begun.wait(10)
-        others = [pool.submit(shared, job) for job in range(1, 10)]
-        while len(shared._waiting) < 9:
-            pass
-        go.set()
-        assert [each.result(10) for each in (first, *others)] == [job * job for job in range(10)]
+    first = shared(0)
+    begun.wait(10)
+    others = [shared(job) for job in range(1, 10)]
+    go.set()
+    assert [each.result(10) for each in (first, *others)] == [job * job for job in range(10)]
+    shared.close()
     assert sizes == [1, 9]
 
 
-def test_golden_what_a_batch_raises_all_of_it_hear():
+def test_golden_what_a_batch_raises_all_of_it_hear_and_the_next_is_done():
     def broken(jobs: list[int]) -> list[int]:
+        if 1 in jobs:
+            raise InputError("the disk is full")
+        return jobs
+
+    shared = Shared(broken)
+    with pytest.raises(InputError, match="full"):
+        shared(1).result(10)
+    assert shared(2).result(10) == 2
+    shared.close()
+
+
+def test_golden_a_job_that_was_called_off_is_not_done():
+    done, go = [], threading.Event()
+
+    def work(jobs: list[int]) -> list[int]:
+        go.wait(10)
+        done.extend(jobs)
+        return jobs
+
+    shared: Shared[int, int] = Shared(work)
+    first, second = shared(1), shared(2)
+    while first.running() is False:
+        pass
+    called_off, third = second.cancel(), shared(3)
+    go.set()
+    shared.close()
+    assert first.result() == 1 and third.result() == 3 and done == ([1, 3] if called_off else [1, 2, 3])
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Iterator[Asked]:
+    """A store with questions about two replies, and its desk."""
+    store = Store(f"sqlite:///{tmp_path / 'store.db'}")
+    desk = Desk(store, 60.0)
+
+    def ask(count: int, overlap: int, people: list[str]) -> tuple[Store, Desk]:
+        ids = store.add([Collected(Reply("Why?", f"r{i}"), Provenance("t", 0, 0, 0, i, 0)) for i in range(2)])
+        store.ask([Query(f"q{i}", "compare", (ids[0], ids[1]), 3, overlap=overlap) for i in range(count)])
+        for person in people:
+            store.register(person, "person")
+        return store, desk
+
+    yield ask
+    desk.call.close()
+    store.close()
+
+
+def draft(person: str, lease: Lease, level: int = 1) -> Draft:
+    def answer(query: Query) -> Answer:
+        if level > 2:
+            raise InputError(f"level {level} is too high; give at most 2.")
+        return Answer(f"{person}-{query.id}", query.id, person, Side(level, 3), (0, 1))
+
+    return Draft(lease.query.id, lease.token, answer)
+
+
+def called(desk: Desk, person: str, drafts: Sequence[Draft] = (), limit: int = 0) -> Told:
+    found = desk.call(Call(person, drafts, limit)).result(30)
+    assert isinstance(found, Told)
+    return found
+
+
+def test_contract_a_refused_answer_keeps_neither_the_others_nor_the_lease_out(asked: Asked):
+    store, desk = asked(4, 1, ["ann"])
+    one, two = called(desk, "ann", limit=2).leases
+    nowhere = Draft("nowhere", "t", lambda query: pytest.fail("there is no such query"))
+    told = called(desk, "ann", [draft("ann", one, 9), nowhere, draft("ann", two)], 1)
+    assert [isinstance(fate, InputError) for fate in told.fates] == [True, True, False]
+    assert "too high" in str(told.fates[0]) and "'nowhere'" in str(told.fates[1])
+    assert [answer.query for answer in store.answers()] == ["q1"] and [it.query.id for it in told.leases] == ["q2"]
+
+
+def test_contract_an_answer_and_the_next_lease_are_one_commit(asked: Asked, monkeypatch: pytest.MonkeyPatch):
+    """Where the lease fails the answer is not stored either, and whoever sent it hears that it was not."""
+    store, desk = asked(4, 1, ["ann"])
+    (one,) = called(desk, "ann", limit=1).leases
+
+    def broken(*given: object) -> None:
         raise InputError("the disk is full")
 
+    monkeypatch.setattr(visits, "lease_each", broken)
     with pytest.raises(InputError, match="full"):
-        Shared(broken)(1)
+        called(desk, "ann", [draft("ann", one)], 1)
+    assert store.answers() == []
+    monkeypatch.undo()
+    assert called(desk, "ann", [draft("ann", one)], 1).fates == [1]
+
+
+def test_golden_the_number_that_wait_is_counted_once_a_second(asked: Asked, monkeypatch: pytest.MonkeyPatch):
+    store, desk = asked(3, 1, ["ann"])
+    (one,) = called(desk, "ann", limit=1).leases
+    assert called(desk, "ann", [draft("ann", one)]).waiting == 3
+    monkeypatch.setattr(desk_module, "COUNT_SECONDS", 0.0)
+    assert called(desk, "ann").waiting == store.waiting() == 2
 
 
 @pytest.mark.slow
-def test_contract_of_many_at_once_every_vote_is_stored_once_and_no_query_too_often(tmp_path: Path):
-    store = Store(f"sqlite:///{tmp_path / 'store.db'}")
-    ids = store.add([Collected(Reply("Why?", f"r{i}"), Provenance("t", 0, 0, 0, i, 0)) for i in range(2)])
-    store.ask([Query(f"q{i}", "compare", (ids[0], ids[1]), 3, overlap=2) for i in range(120)])
-    desk, people = Desk(store, 60.0), [f"p{i}" for i in range(12)]
-    for person in people:
-        store.register(person, "person")
+def test_contract_of_many_at_once_every_vote_is_stored_once_and_no_query_too_often(asked: Asked):
+    people = [f"p{i}" for i in range(12)]
+    store, desk = asked(120, 2, people)
 
     def work(person: str) -> list[int]:
-        seqs = []
-        while leases := desk.lease((person, 2)):
-            for lease in leases:
-                answer = Answer(f"{person}-{lease.query.id}", lease.query.id, person, Side(1, 3), (0, 1))
-                seq = desk.answer((answer, lease.token))
-                assert isinstance(seq, int)
-                seqs.append(seq)
+        told, seqs = called(desk, person, limit=2), []
+        while told.leases:
+            told = called(desk, person, [draft(person, lease) for lease in told.leases], 2)
+            seqs += told.fates
         return seqs
 
     with ThreadPoolExecutor(len(people)) as pool:
@@ -69,4 +155,3 @@ def test_contract_of_many_at_once_every_vote_is_stored_once_and_no_query_too_oft
     assert sorted(seqs) == [answer.seq for answer in answers] and len(set(seqs)) == len(answers)
     assert Counter(answer.query for answer in answers) == Counter({f"q{i}": 2 for i in range(120)})
     assert store.waiting() == 0 and MOST >= len(people)
-    store.close()

@@ -15,6 +15,8 @@ import pytest
 from accord import build, config, records
 from accord.feedback.store import Store
 from accord.progress import Silent
+from accord.tasks.drive import BY_HAND
+from accord.types import Given
 from accord.web.access import HEADER
 
 
@@ -43,7 +45,11 @@ def answer_all(told: Told, store: str, over: threading.Event) -> None:
             found = client.post("/api/lease", json={"limit": 3}).json()
             questions = found["questions"]
             told.over |= found["over"]
-            sent = [said(question, known) for question in questions]
+            sent = [
+                {"id": str(uuid.uuid4()), "query": question["query"], "token": question["token"], "seconds": 1.0,
+                 "value": said(question, known) if question["kind"] == "compare" else driven(client, question)}
+                for question in questions
+            ]  # fmt: skip
             if sent:
                 client.post("/api/answers", json={"answers": sent}).raise_for_status()
             else:
@@ -53,31 +59,63 @@ def answer_all(told: Told, store: str, over: threading.Event) -> None:
 
 def said(question: dict[str, Any], known: Store) -> dict[str, Any]:
     first, second = (float(truth.sum()) for truth in known.truth(question["segments"]) if truth is not None)
-    level = 1 + (first > second) - (first < second)
-    return {"id": str(uuid.uuid4()), "query": question["query"], "token": question["token"], "seconds": 1.0,
-            "value": {"type": "side", "level": level}}  # fmt: skip
+    return {"type": "side", "level": 1 + (first > second) - (first < second)}
+
+
+def driven(client: httpx2.Client, question: dict[str, Any]) -> dict[str, Any]:
+    """A person who always goes left, from the third step on where a clip is corrected."""
+    keep = 2 if question["kind"] == "correct" else 0
+    begun = client.post("/api/drive", json={"query": question["query"], "keep": keep}).json()
+    steps = {"drive": begun["drive"], "at": begun["at"], "pressed": [[0]] * begun["length"]}
+    client.post("/api/drive/steps", json=steps).raise_for_status()
+    return {"type": "given", **client.post("/api/drive/segment", json={"drive": begun["drive"]}).json()}
+
+
+def learned(folder: Path, store: str, kind: str, labels: int) -> tuple[records.Result, Told]:
+    """A tiny run that asks a person, to its end."""
+    settings = config.from_tree(
+        {
+            "task": {"kind": "control", "id": "accord/FixedCartPole-v0", "envs": 8},
+            "feedback": {
+                "labels": labels, "rounds": 2, "segment": 10, "annotator": "web", "store": store,
+                "queries": {"kind": kind},
+            },
+            "reward": {"members": 3, "width": 8, "epochs": 3},
+            "policy": {"algorithm": "ppo", "steps": 2_000, "hidden": [8], "rollout": 32, "minibatch": 64, "epochs": 1},
+            "report": {"baselines": False, "episodes": 4, "clip": False},
+        }
+    )  # fmt: skip
+    told, over = Told(), threading.Event()
+    person = threading.Thread(target=answer_all, args=(told, store, over))
+    person.start()
+    try:
+        return build.run(settings, folder, progress=told), told
+    finally:
+        over.set()
+        person.join(30)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["demonstrate", "correct"])
+def test_contract_a_run_learns_from_what_people_drive_and_counts_their_steps(kind: str, tmp_path: Path):
+    pytest.importorskip("pygame", reason="pygame is not installed: nothing is drawn")
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    result, _ = learned(tmp_path / "run", url, kind, 6)
+    store = Store(url)
+    ids = [answer.value.segment for answer in store.answers() if isinstance(answer.value, Given)]
+    assert result.labels == len(ids) == 6 and result.env_steps_by["drive"] == 60
+    assert result.env_steps == sum(result.env_steps_by.values())
+    own = store.provenance(ids)
+    assert [origin.policy_version for origin in own] == [BY_HAND] * 6
+    groups = {origin.group for origin in store.provenance([id for query in store.queries() for id in query.segments])}
+    assert all((origin.group in groups) == (kind == "correct") for origin in own)  # a tail shares its head's fold
+    store.close()
 
 
 @pytest.mark.slow
 def test_contract_a_run_learns_from_whoever_answers_its_page(tmp_path: Path):
     store = f"sqlite:///{tmp_path / 'store.db'}"
-    settings = config.from_tree(
-        {
-            "task": {"kind": "control", "id": "accord/FixedCartPole-v0", "envs": 8},
-            "feedback": {"labels": 12, "rounds": 2, "segment": 10, "annotator": "web", "store": store},
-            "reward": {"members": 3, "width": 8, "epochs": 3},
-            "policy": {"algorithm": "ppo", "steps": 2_000, "hidden": [8], "rollout": 32, "minibatch": 64, "epochs": 1},
-            "report": {"baselines": False, "episodes": 4, "clip": False},
-        }
-    )
-    told, over = Told(), threading.Event()
-    person = threading.Thread(target=answer_all, args=(told, store, over))
-    person.start()
-    try:
-        result = build.run(settings, tmp_path / "run", progress=told)
-    finally:
-        over.set()
-        person.join(30)
+    result, told = learned(tmp_path / "run", store, "compare", 12)
     assert result.labels == 12 and told.over  # the page was told that this was all
     answers = Store(store).answers()
     assert {answer.annotator for answer in answers} == {"owner"} and len(answers) == 12

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from accord.feedback.sides import order
 from accord.types import InputError, Order, Query, Score, Side, Skip, Verdict
-from accord.web.shown import Said, meant, order
+from accord.web.shown import Said, meant
 
 SAID: TypeAdapter[Said] = TypeAdapter(Said)
 

@@ -14,26 +14,32 @@ from accord.types import Query
 from accord.web.access import COOKIE, HEADER, Keys, Limit
 from accord.web.app import create
 from accord.web.serve import secret_of
+from tests.web.test_kinds import filmed
 from tests.web.test_page import READY, clips, free_port, replies, served
 
 # What is pressed one after another, and what is there then.
 PRESSED = (
     ((), "clips"),
-    (("n",), "reason"),
+    (("m", "n"), "reason"),
     (("Escape", "?"), "keys"),
     (("Escape", "x"), "texts"),
+    (("c",), "differences"),
+    (("b",), "blurred"),
     (("x",), "order"),
+    (("x",), "writing"),
+    (("x",), "driving"),
     (("x",), "empty"),
 )
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """One question about clips, one about texts, one ranking."""
+    """Questions about clips and about texts, a ranking, a response to correct and an environment to drive."""
     store = Store(f"sqlite:///{tmp_path / 'store.db'}")
-    ids = store.add([*clips(2), *replies("one", "two", "three")])
+    ids = store.add([*clips(2), *replies("# one\n\n- `a`\n- b\u200bc", "two *more*", "three"), *filmed(2)])
     store.ask([Query("a", "compare", (ids[0], ids[1]), 7), Query("b", "compare", (ids[2], ids[3]), 3)])
-    store.ask([Query("c", "rank", tuple(ids[2:]))])
+    store.ask([Query("c", "rank", tuple(ids[2:5])), Query("d", "correct", (ids[2],))])
+    store.ask([Query("e", "demonstrate", tuple(ids[5:]))])
     store.close()
     return tmp_path
 

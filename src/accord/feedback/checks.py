@@ -15,6 +15,7 @@ _SEGMENTS = {
     "demonstrate": (0, 50),
     "correct": (1, 1),
 }
+MARKS, LONGEST = 100, 10_000  # moments of one answer, and the last step that may be one
 _VALUES = {
     "compare": Side,
     "rank": Order,
@@ -43,6 +44,8 @@ def check_query(query: Query) -> None:
     if query.overlap < 1:
         raise InputError(f"query {query.id!r}: an overlap of {query.overlap}; ask at least 1 annotator.")
     check_text(query.id, query.acquisition)
+    if query.gold is not None:
+        check_answer(query, Answer(f"known to be right to {query.id}", query.id, "", query.gold))
 
 
 def check_answer(query: Query, answer: Answer) -> None:
@@ -59,8 +62,17 @@ def check_answer(query: Query, answer: Answer) -> None:
         )
     if not (isfinite(answer.seconds) and answer.seconds >= 0):
         raise InputError(f"{where}: {answer.seconds} seconds; send a finite time of at least 0.")
+    _check_marks(where, answer.marks)
     reason = answer.value.reason if isinstance(answer.value, Skip) else ""
     check_text(answer.id, answer.text, answer.annotator, reason)
+
+
+def _check_marks(where: str, marks: tuple[int, ...]) -> None:
+    rising = list(marks) == sorted(set(marks))
+    if not rising or len(marks) > MARKS or not all(0 <= mark <= LONGEST for mark in marks):
+        raise InputError(
+            f"{where}: {str(marks)[:80]} are no moments; mark at most {MARKS} steps from 0 to {LONGEST:,}, rising."
+        )
 
 
 def check_text(*texts: str) -> None:

@@ -115,18 +115,25 @@ def read_truth(header: str, body: bytes) -> np.ndarray:
 _TAGS = {"side": Side, "order": Order, "score": Score, "verdict": Verdict, "given": Given, "skip": Skip}
 
 
-def write_value(value: Value) -> str:
-    """A value as JSON, tagged: `{"is": "side", "level": 1, "levels": 2}`."""
-    return json.dumps({"is": type(value).__name__.lower(), **vars(value)}, default=_plain)
+def write_value(value: Value, marks: Sequence[int] = ()) -> str:
+    """A value as JSON, tagged: `{"is": "side", "level": 1, "levels": 2}`; beside it `marks`, where there are any."""
+    marked = {"marks": list(marks)} if marks else {}
+    return json.dumps({"is": type(value).__name__.lower(), **vars(value), **marked}, default=_plain)
 
 
 def read_value(written: str) -> Value:
-    """The inverse of `write_value`."""
+    """The value that `write_value` wrote."""
     fields = json.loads(written)
     tag = fields.pop("is")
+    fields.pop("marks", None)
     if tag == "order":
         return Order(tuple(fields["best_first"]))
     return _TAGS[tag](**fields)
+
+
+def read_marks(written: str) -> tuple[int, ...]:
+    """The marks that `write_value` wrote."""
+    return tuple(json.loads(written).get("marks", ()))
 
 
 def query_row(query: Query) -> dict:
@@ -138,7 +145,9 @@ def query_row(query: Query) -> dict:
         "acquisition": query.acquisition,
         "round": int(query.round),
         "overlap": int(query.overlap),
-        "priority": 0,
+        "priority": -2 if query.gold is not None else -1 if query.repeats is not None else 0,  # `pressing.py`
+        "gold": None if query.gold is None else write_value(query.gold),
+        "repeats": query.repeats,
         "status": "open",
         "answered": 0,
     }
@@ -148,7 +157,8 @@ def read_query(rows: Sequence[Row]) -> Query:
     """A query from its rows, one for each of its segments in order (one with no segment where it has none)."""
     row = rows[0]
     ids = tuple(each.segment for each in rows if each.segment is not None)
-    return Query(row.id, row.kind, ids, row.levels, row.acquisition, row.round, row.overlap)
+    gold = None if row.gold is None else read_value(row.gold)
+    return Query(row.id, row.kind, ids, row.levels, row.acquisition, row.round, row.overlap, gold, row.repeats)
 
 
 def answer_row(answer: Answer) -> dict:
@@ -156,7 +166,7 @@ def answer_row(answer: Answer) -> dict:
     return {
         "id": answer.id,
         "query": answer.query,
-        "value": write_value(answer.value),
+        "value": write_value(answer.value, answer.marks),
         "shown": json.dumps(answer.shown, default=_plain),
         "seconds": float(answer.seconds),
         "text": answer.text,
@@ -176,6 +186,7 @@ def read_answer(row: Row) -> Answer:
         text=row.text,
         supersedes=row.supersedes,
         seq=row.seq,
+        marks=read_marks(row.value),
     )
 
 

@@ -1,30 +1,46 @@
 """Who may answer what: leases and answers, so that no query gets more answers than it asked for.
 
 A query has `overlap` slots. An annotator holds one by a lease until it runs out, and for good by an answer; "can't
-tell" is an answer too. `lease` and `answer` begin with `lock_slots`, under which one of them works at a time: what
-they count cannot change before they write.
+tell" is an answer too. Every function here runs under `lock_slots`, where one transaction works at a time: what it
+counts cannot change before it writes.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as replace_
 
-from sqlalchemy import Connection, ScalarSelect, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Double,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    null,
+    select,
+    union_all,
+    update,
+)
 
 from accord.feedback.checks import check_answer
 from accord.feedback.codec import answer_row
+from accord.feedback.pressing import USUAL, any_pressing, pressing, rest
 from accord.feedback.rows import (
-    annotator_numbers,
+    IDS,
+    Asked,
     load_answers_by_id,
-    load_queries_by_id,
-    lock_slots,
     missing,
     replace,
-    rows_of,
+    rows_among,
+    stranger,
     take_numbers,
 )
+from accord.feedback.sides import order
 from accord.feedback.tables import answers, leases, queries, segments
 from accord.types import Answer, Given, InputError, Query
 
@@ -42,116 +58,192 @@ class Lease:
     until: float
 
 
-def lease(connection: Connection, annotator: str, limit: int, seconds: float, now: float) -> list[Lease]:
-    """Leases open queries: the most pressing first, then in the order of asking."""
-    lock_slots(connection)
-    me = annotator_numbers(connection, [annotator])[annotator]
-    free = (
-        select(queries.c.id)
-        .where(
-            queries.c.status == "open",
-            queries.c.answered + _live(now) < queries.c.overlap,
-            ~exists().where(answers.c.query == queries.c.id, answers.c.annotator == me),
-            ~exists().where(leases.c.query == queries.c.id, leases.c.annotator == me, leases.c.until > now),
-        )
-        .order_by(queries.c.priority, queries.c.number)
-        .limit(limit)
-    )
-    ids = connection.execute(free).scalars().all()
-    found = load_queries_by_id(connection, ids)
-    taken = [Lease(found[id], secrets.token_urlsafe(16), now + seconds) for id in ids]
-    rows = [{"query": it.query.id, "annotator": me, "token": it.token, "until": it.until} for it in taken]
-    replace(connection, leases, rows)  # in the place of one that ran out
-    return taken
+_NOW = bindparam("now", type_=Double)
+_LIVE = select(func.count()).where(leases.c.query == queries.c.id, leases.c.until > _NOW).scalar_subquery()
+_FREE = (
+    select(queries.c.id, queries.c.answered, queries.c.overlap)
+    .where(queries.c.status == "open", queries.c.priority >= USUAL, queries.c.answered + _LIVE < queries.c.overlap)
+    .order_by(queries.c.priority, queries.c.number)
+    .limit(bindparam("most"))
+)
+_FREE_TO_ME = _FREE.where(
+    ~exists().where(answers.c.query == queries.c.id, answers.c.annotator == bindparam("me")),
+    ~exists().where(leases.c.query == queries.c.id, leases.c.annotator == bindparam("me"), leases.c.until > _NOW),
+)
+# Who has a slot of which query: by an answer, or by a lease, which has a token.
+_TAKEN = union_all(
+    select(answers.c.query, answers.c.annotator, null().label("token")).where(
+        answers.c.revision == 0, answers.c.query.in_(IDS)
+    ),
+    select(leases.c.query, leases.c.annotator, leases.c.token).where(leases.c.until > _NOW, leases.c.query.in_(IDS)),
+)
+_OVERLAP = select(queries.c.id, queries.c.overlap).where(queries.c.id.in_(IDS))  # of all a query says, this may grow
+_CHAINED = select(answers.c.id, answers.c.query, answers.c.annotator, answers.c.revision).where(answers.c.id.in_(IDS))
+_ENDED = select(answers.c.supersedes).where(answers.c.supersedes.in_(IDS))
+_STORE = insert(answers)
+_COUNT = (
+    update(queries)
+    .where(queries.c.id == bindparam("of"))
+    .values(answered=bindparam("count"), status=case((bindparam("full"), "done"), else_=queries.c.status))
+)
+_GIVE_BACK = delete(leases).where(leases.c.query == bindparam("of"), leases.c.annotator == bindparam("by"))
+
+
+@dataclass(frozen=True)
+class Want:
+    """How many queries an annotator wants. `reviews`: disputed ones too."""
+
+    me: int
+    limit: int
+    reviews: bool = False
+
+
+def lease(connection: Connection, asked: Asked, want: Want, seconds: float, now: float) -> list[Lease]:
+    """Leases open queries to one annotator."""
+    return lease_each(connection, asked, [want], seconds, now)[0]
 
 
 def lease_each(
-    connection: Connection, wants: Sequence[tuple[str, int]], seconds: float, now: float
+    connection: Connection, asked: Asked, wants: Sequence[Want], seconds: float, now: float
 ) -> list[list[Lease]]:
-    """Leases for several annotators at once, each as `lease` would one after another: a few statements for all.
-
-    One whom the first open queries do not serve (they hold or have answered them) is looked after alone.
-    """
-    lock_slots(connection)
-    numbers = annotator_numbers(connection, {annotator for annotator, _ in wants})
-    open_ = select(queries.c.id, queries.c.answered, queries.c.overlap).where(queries.c.status == "open")
-    first = sum(limit for _, limit in wants) + len(wants)
-    rows = connection.execute(open_.order_by(queries.c.priority, queries.c.number).limit(first)).all()
-    ids = [row.id for row in rows]
-    room = {row.id: row.overlap - row.answered for row in rows}
-    known: dict[str, set[int]] = {id: set() for id in ids}
-    for held in rows_of(
-        connection, select(leases.c.query, leases.c.annotator).where(leases.c.until > now), leases.c.query, ids
-    ):
-        room[held.query] -= 1
-        known[held.query].add(held.annotator)
-    for given in rows_of(connection, select(answers.c.query, answers.c.annotator), answers.c.query, ids):
-        known[given.query].add(given.annotator)
-    taken: list[list[str]] = []
-    for annotator, limit in wants:
-        mine = [id for id in ids if room[id] > 0 and numbers[annotator] not in known[id]][:limit]
-        for id in mine:
-            room[id] -= 1
-            known[id].add(numbers[annotator])
-        taken.append(mine)
-    found = load_queries_by_id(connection, [id for mine in taken for id in mine])
-    made = [[Lease(found[id], secrets.token_urlsafe(16), now + seconds) for id in mine] for mine in taken]
-    replace(
-        connection,
-        leases,
-        [
-            {"query": it.query.id, "annotator": numbers[annotator], "token": it.token, "until": it.until}
-            for (annotator, _), mine in zip(wants, made, strict=True)
-            for it in mine
-        ],
-    )
-    for place, (annotator, limit) in enumerate(wants):
-        if len(made[place]) < limit and len(ids) == first:  # there may be more behind the first ones
-            made[place] += lease(connection, annotator, limit - len(made[place]), seconds, now)
+    """Leases open queries for each annotator: pressing ones first, then in the order of asking."""
+    if not any(want.limit for want in wants):
+        return [[] for _ in wants]
+    if not any_pressing(connection):
+        return _usual(connection, asked, wants, seconds, now)
+    made = [[*_pressed(connection, asked, want, seconds, now)] for want in wants]
+    left = [replace_(want, limit=want.limit - len(first)) for want, first in zip(wants, made, strict=True)]
+    for first, more in zip(made, _usual(connection, asked, left, seconds, now), strict=True):
+        first += more
+    for want, found in zip(wants, made, strict=True):
+        lacking = replace_(want, limit=want.limit - len(found))
+        found += _pressed(connection, asked, lacking, seconds, now, last=True)
     return made
 
 
+def _pressed(
+    connection: Connection, asked: Asked, want: Want, seconds: float, now: float, last: bool = False
+) -> Iterator[Lease]:
+    """Pressing questions for one annotator; `last`: all of them, since there is nothing else."""
+    if want.limit <= 0:
+        return
+    found = (
+        rest(connection, want.me, want.limit, now)
+        if last
+        else pressing(connection, want.me, want.reviews, want.limit, now)
+    )
+    for each in found[: want.limit]:
+        yield from _leased(connection, asked, [(want.me, [each.query])], now + seconds, each.avoid)[0]
+
+
+def _usual(
+    connection: Connection, asked: Asked, wants: Sequence[Want], seconds: float, now: float
+) -> list[list[Lease]]:
+    """Each as one after another would be served: a few statements for all.
+
+    One whom the first queries with a free slot do not serve (they hold or have answered them) is looked after alone.
+    """
+    first = sum(want.limit for want in wants) + len(wants)
+    rows = connection.execute(_FREE, {"most": first, "now": now}).all() if first > len(wants) else []
+    room = {row.id: row.overlap - row.answered for row in rows}
+    known: dict[str, set[int]] = {id: set() for id in room}
+    for row in rows_among(connection, _TAKEN, room, now=now):
+        room[row.query] -= row.token is not None
+        known[row.query].add(row.annotator)
+    taken: list[tuple[int, list[str]]] = []
+    for want in wants:
+        me, mine = want.me, [id for id in room if room[id] > 0 and want.me not in known[id]][: want.limit]
+        for id in mine:
+            room[id] -= 1
+            known[id].add(me)
+        taken.append((me, mine))
+    made = _leased(connection, asked, taken, now + seconds)
+    for place, want in enumerate(wants):
+        lacking = want.limit - len(made[place])
+        if lacking and len(room) == first:  # there may be more behind the first ones
+            alone = {"me": want.me, "most": lacking, "now": now}
+            ids = connection.execute(_FREE_TO_ME, alone).scalars().all()
+            made[place] += _leased(connection, asked, [(want.me, ids)], now + seconds)[0]
+    return made
+
+
+def _leased(
+    connection: Connection,
+    asked: Asked,
+    taken: Sequence[tuple[int, Sequence[str]]],
+    until: float,
+    avoid: int | None = None,
+) -> list[list[Lease]]:
+    """`avoid`: the segment that is not to stand on the left."""
+    found = asked.of(connection, [id for _, ids in taken for id in ids])
+    made = [[Lease(found[id], _token(len(found[id].segments), avoid), until) for id in ids] for _, ids in taken]
+    rows = [
+        {"query": it.query.id, "annotator": me, "token": it.token, "until": until}
+        for (me, _), its in zip(taken, made, strict=True)
+        for it in its
+    ]
+    replace(connection, leases, rows)  # in the place of one that ran out
+    return made
+
+
+def _token(places: int, avoid: int | None) -> str:
+    """Random, but for what it would show on the left."""
+    while order(token := secrets.token_urlsafe(16), places)[:1] == (avoid,):
+        pass
+    return token
+
+
 def answer_each(
-    connection: Connection, given: Sequence[Answer], tokens: Sequence[str], now: float
+    connection: Connection,
+    asked: Asked,
+    numbers: Mapping[str, int],
+    given: Sequence[Answer],
+    tokens: Sequence[str],
+    now: float,
 ) -> list[int | InputError]:
     """As `answer`, but each answer has a fate of its own: those that can be are stored, in halves of what cannot."""
     try:
-        with connection.begin_nested():
-            return [*answer(connection, given, tokens, now)]
-    except InputError as error:
+        return [*answer(connection, asked, numbers, given, tokens, now)]
+    except InputError as error:  # before anything was written
         if len(given) == 1:
             return [error]
     half = len(given) // 2
     return [
-        *answer_each(connection, given[:half], tokens[:half], now),
-        *answer_each(connection, given[half:], tokens[half:], now),
+        *answer_each(connection, asked, numbers, given[:half], tokens[:half], now),
+        *answer_each(connection, asked, numbers, given[half:], tokens[half:], now),
     ]
 
 
-def _live(now: float) -> ScalarSelect[int]:
-    held = select(func.count()).select_from(leases)
-    return held.where(leases.c.query == queries.c.id, leases.c.until > now).scalar_subquery()
+def answer(
+    connection: Connection,
+    asked: Asked,
+    numbers: Mapping[str, int],
+    given: Sequence[Answer],
+    tokens: Sequence[str],
+    now: float,
+) -> list[int]:
+    """Stores what is new and returns every answer's seq. One refused answer refuses all, before any is written.
 
-
-def answer(connection: Connection, given: Sequence[Answer], tokens: Sequence[str], now: float) -> list[int]:
-    """Stores what is new and returns every answer's seq. One refused answer refuses all."""
-    lock_slots(connection)
+    `numbers`: of those annotators who are registered.
+    """
     stored = load_answers_by_id(connection, [it.id for it in given])
     seqs = {it.id: it.seq for it in stored.values()}
     fresh = _fresh(given, stored)
-    numbers = annotator_numbers(connection, {it.annotator for it in fresh})
-    slots = _slots(connection, _checked(connection, fresh), now)
+    for it in fresh:
+        if it.annotator not in numbers:
+            raise stranger(it.annotator)
+    slots = _slots(connection, _checked(connection, asked, fresh), now)
     chains = _chains(connection, fresh)
     held = dict(zip((it.id for it in given), tokens, strict=True)) if tokens else {}
     rows = []
     for it in fresh:
-        annotator = numbers[it.annotator]
+        me = numbers[it.annotator]
         if it.supersedes is None:
-            slots[it.query].take(it, annotator, held.get(it.id))
-        rows.append({**answer_row(it), "annotator": annotator, "revision": chains.add(it, annotator), "received": now})
+            slots[it.query].take(it, me, held.get(it.id))
+        rows.append({**answer_row(it), "annotator": me, "revision": chains.add(it, me), "received": now})
     if rows:
         first = take_numbers(connection, "answers", len(rows)) + 1
-        connection.execute(insert(answers), [{**row, "seq": first + index} for index, row in enumerate(rows)])
+        connection.execute(_STORE, [{**row, "seq": first + index} for index, row in enumerate(rows)])
         _settle(connection, slots)
         seqs |= {it.id: first + index for index, it in enumerate(fresh)}
     return [seqs[it.id] for it in given]
@@ -173,16 +265,16 @@ def _content(it: Answer) -> tuple:
     return it.query, it.annotator, it.value, it.supersedes
 
 
-def _checked(connection: Connection, fresh: Sequence[Answer]) -> dict[str, Query]:
+def _checked(connection: Connection, asked: Asked, fresh: Sequence[Answer]) -> dict[str, Query]:
     """The queries of these answers, after a look at whether each answer fits."""
-    asked = load_queries_by_id(connection, [it.query for it in fresh])
+    found = asked.of(connection, [it.query for it in fresh])
     for it in fresh:
-        if it.query not in asked:
+        if it.query not in found:
             raise InputError(f"answer {it.id!r}: query {it.query!r} is not in the store; ask it first.")
-        check_answer(asked[it.query], it)
+        check_answer(found[it.query], it)
     shown = [it.value.segment for it in fresh if isinstance(it.value, Given)]
     missing(connection, segments.c.id, shown, "segment")
-    return asked
+    return found
 
 
 @dataclass
@@ -210,13 +302,12 @@ class _Slots:
 
 
 def _slots(connection: Connection, asked: Mapping[str, Query], now: float) -> dict[str, _Slots]:
-    slots = {id: _Slots(query.overlap) for id, query in asked.items()}
-    first = select(answers.c.query, answers.c.annotator).where(answers.c.revision == 0)
-    for row in rows_of(connection, first, answers.c.query, asked):
-        slots[row.query].answered.add(row.annotator)
-    live = select(leases).where(leases.c.until > now)
-    for row in rows_of(connection, live, leases.c.query, asked):
-        slots[row.query].held[row.annotator] = row.token
+    slots = {row.id: _Slots(row.overlap) for row in rows_among(connection, _OVERLAP, asked)}
+    for row in rows_among(connection, _TAKEN, asked, now=now):
+        if row.token is None:
+            slots[row.query].answered.add(row.annotator)
+        else:
+            slots[row.query].held[row.annotator] = row.token
     return slots
 
 
@@ -248,12 +339,8 @@ class _Chains:
 
 def _chains(connection: Connection, fresh: Sequence[Answer]) -> _Chains:
     former = [it.supersedes for it in fresh if it.supersedes is not None]
-    known = select(answers.c.id, answers.c.query, answers.c.annotator, answers.c.revision)
-    found = {
-        row.id: (row.query, row.annotator, row.revision) for row in rows_of(connection, known, answers.c.id, former)
-    }
-    ended = rows_of(connection, select(answers.c.supersedes), answers.c.supersedes, former)
-    return _Chains(found, {row.supersedes for row in ended})
+    found = {row.id: (row.query, row.annotator, row.revision) for row in rows_among(connection, _CHAINED, former)}
+    return _Chains(found, {row.supersedes for row in rows_among(connection, _ENDED, former)})
 
 
 def _settle(connection: Connection, slots: Mapping[str, _Slots]) -> None:
@@ -262,7 +349,7 @@ def _settle(connection: Connection, slots: Mapping[str, _Slots]) -> None:
         {
             "of": id,
             "count": len(slot.answered),
-            "becomes": "done" if len(slot.answered) >= slot.overlap else "open",
+            "full": len(slot.answered) >= slot.overlap,
         }
         for id, slot in slots.items()
         if slot.new
@@ -270,15 +357,11 @@ def _settle(connection: Connection, slots: Mapping[str, _Slots]) -> None:
     given_back = [{"of": id, "by": annotator} for id, slot in slots.items() for annotator in slot.new]
     if not counted:
         return
-    raised = update(queries).where(queries.c.id == bindparam("of"))
-    connection.execute(raised.values(answered=bindparam("count"), status=bindparam("becomes")), counted)
-    slot = (leases.c.query == bindparam("of"), leases.c.annotator == bindparam("by"))
-    connection.execute(delete(leases).where(*slot), given_back)
+    connection.execute(_COUNT, counted)
+    connection.execute(_GIVE_BACK, given_back)
 
 
-def release(connection: Connection, annotator: str, ids: Collection[str]) -> None:
+def release(connection: Connection, me: int, ids: Collection[str]) -> None:
     """Gives an annotator's leases back before they run out; all of them where no query is named."""
-    lock_slots(connection)
-    me = annotator_numbers(connection, [annotator])[annotator]
     mine = delete(leases).where(leases.c.annotator == me)
     connection.execute(mine.where(leases.c.query.in_(ids)) if ids else mine)

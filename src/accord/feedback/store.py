@@ -12,11 +12,12 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, func, insert, select
 
-from accord.feedback import slots, tables
+from accord.feedback import audit, forget, pressing, slots, tables, visits
 from accord.feedback.checks import check_query, check_text
 from accord.feedback.codec import (
     provenance_row,
@@ -28,11 +29,18 @@ from accord.feedback.codec import (
     segment_row,
     truth_row,
 )
-from accord.feedback.connect import connect, refusing, shown, store_file
+from accord.feedback.connect import connect, empty_log, refusing, shown, store_file
+from accord.feedback.exchange.dump import dump
+from accord.feedback.exchange.intake import take
+from accord.feedback.exchange.parcel import Parcel, Taken
 from accord.feedback.rows import (
+    Asked,
+    annotator_number,
     insert_new,
+    known_numbers,
     load_queries,
     load_queries_by_id,
+    lock_slots,
     missing,
     replace,
     rows_of,
@@ -40,9 +48,10 @@ from accord.feedback.rows import (
     take_numbers,
 )
 from accord.feedback.slots import Lease, TooLate
+from accord.feedback.visits import Served, Visit
 from accord.types import Answer, Collected, InputError, Provenance, Query, Segment, SegmentId, segment_id
 
-__all__ = ["Lease", "Store", "TooLate", "current"]
+__all__ = ["Lease", "Served", "Store", "TooLate", "Visit", "current"]
 
 
 def current(answers: Sequence[Answer]) -> list[Answer]:
@@ -62,7 +71,7 @@ class Store:
     def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
         self._address, self._engine = connect(url)
         self._writer = self._engine.execution_options(begin="IMMEDIATE")
-        self._clock = clock
+        self._clock, self._asked = clock, Asked()
         self._file = store_file(self._address)
         self._inode = self._look()
         self._closed = False
@@ -133,6 +142,8 @@ class Store:
             raise InputError(f"annotator {annotator!r}: kind {kind!r} is neither 'person' nor 'teacher'; choose one.")
         if not annotator:
             raise InputError("an annotator has an empty name; give at least one letter.")
+        if annotator.startswith(forget.FORGOTTEN):
+            raise InputError(f"annotator {annotator!r} is named as one who was forgotten; take another name.")
         check_text(annotator)
         row = {"name": annotator, "kind": kind, "pseudonym": secrets.token_hex(6), "created": self._clock()}
         with self._write() as connection:
@@ -156,6 +167,8 @@ class Store:
                     raise InputError(f"query {query.id!r} is asked already with another content; give it a new id.")
             fresh = [query for id, query in wanted.items() if id not in known]
             missing(connection, tables.segments.c.id, [id for query in fresh for id in query.segments], "segment")
+            repeated = [query.repeats for query in fresh if query.repeats is not None and query.repeats not in wanted]
+            missing(connection, tables.queries.c.id, repeated, "query")
             self._ask(connection, fresh, first)
 
     def _ask(self, connection: Connection, fresh: Sequence[Query], first: int) -> None:
@@ -181,9 +194,18 @@ class Store:
             missing(connection, tables.queries.c.id, [id for id in ids if id not in found], "query")
         return [found[id] for id in ids if round is None or found[id].round == round]
 
+    def asked(self, ids: Sequence[str]) -> dict[str, Query]:
+        """Queries by id; those that are not there are left out."""
+        found = self._asked.kept(ids)
+        if len(found) == len(set(ids)):
+            return found
+        with self._read() as connection:
+            return self._asked.of(connection, ids)
+
     def waiting(self, *, round: int | None = None) -> int:
-        """How many queries still have fewer answers than their overlap."""
-        count = select(func.count()).select_from(tables.queries).where(tables.queries.c.status == "open")
+        """How many queries still have fewer answers than their overlap; nobody waits for known ones and repeats."""
+        usual = (tables.queries.c.status == "open", tables.queries.c.priority >= pressing.USUAL)
+        count = select(func.count()).select_from(tables.queries).where(*usual)
         with self._read() as connection:
             return connection.execute(
                 count if round is None else count.where(tables.queries.c.round == round)
@@ -195,23 +217,23 @@ class Store:
         Never one that it has answered or holds, and never more slots of a query than its overlap. One whose lease ran
         out may come again.
         """
-        with self._write() as connection:
-            return slots.lease(connection, annotator, limit, seconds, self._clock())
+        with self._take() as connection:
+            me = annotator_number(connection, annotator)
+            return slots.lease(connection, self._asked, slots.Want(me, limit), seconds, self._clock())
 
-    def lease_each(self, wants: Sequence[tuple[str, int]], seconds: float = 300.0) -> list[list[Lease]]:
-        """`lease` for several annotators, each with a limit, in one transaction: one commit for all of them."""
-        with self._write() as connection:
-            return slots.lease_each(connection, wants, seconds, self._clock())
+    def serve(self, visits_: Sequence[Visit], seconds: float = 300.0) -> list[Served | InputError]:
+        """Answers and leases of several annotators in one transaction: one commit for all of them.
 
-    def answer_each(self, answers: Sequence[Answer], tokens: Sequence[str]) -> list[int | InputError]:
-        """`answer` in one transaction, where what is refused keeps nothing else out: seqs and errors."""
-        with self._write() as connection:
-            return slots.answer_each(connection, answers, tokens, self._clock())
+        All answers first, each as `answer` would by itself, with a fate of its own: its seq or why it was refused. Then
+        the leases, each as `lease` would in turn. InputError in the place of a visit of nobody who is registered.
+        """
+        with self._take() as connection:
+            return visits.serve(connection, self._asked, visits_, seconds, self._clock())
 
     def release(self, annotator: str, queries: Sequence[str] = ()) -> None:
         """Gives leases back before they run out (all of them by default), as a teacher does that starts again."""
-        with self._write() as connection:
-            slots.release(connection, annotator, queries)
+        with self._take() as connection:
+            slots.release(connection, annotator_number(connection, annotator), queries)
 
     def answer(self, answers: Sequence[Answer], *, tokens: Sequence[str] | None = None) -> list[int]:
         """Stores answers and returns their seqs; an id that is stored already returns its old seq.
@@ -222,8 +244,9 @@ class Store:
         """
         if tokens is not None and len(tokens) != len(answers):
             raise InputError(f"{len(tokens)} tokens for {len(answers)} answers; send one for each.")
-        with self._write() as connection:
-            return slots.answer(connection, answers, tokens or (), self._clock())
+        with self._take() as connection:
+            numbers = known_numbers(connection, {answer.annotator for answer in answers})
+            return slots.answer(connection, self._asked, numbers, answers, tokens or (), self._clock())
 
     def answers(self, after: int = 0, *, upto: int | None = None) -> list[Answer]:
         """Answers with `after < seq <= upto` in the order of seq, superseded ones too (`current` drops them).
@@ -235,6 +258,63 @@ class Store:
             found = connection.execute(wanted if upto is None else wanted.where(tables.answers.c.seq <= upto))
             return [read_answer(row) for row in found]
 
+    def dispute(self, query: str, reviewer: str) -> None:
+        """Asks a query once more, of who reviews. InputError: it is not there, or this reviewer has answered it."""
+        with self._take() as connection:
+            pressing.dispute(connection, annotator_number(connection, reviewer), query)
+
+    def log(self, what: audit.What, actor: str = "", about: str = "") -> None:
+        """Appends to the audit log. `actor` is an annotator's name, or "" for whoever has the machine."""
+        check_text(about)
+        with self._write() as connection:
+            audit.log(connection, what, actor, about, self._clock())
+
+    def events(self) -> list[audit.Event]:
+        """The audit log in its order; `audit.broken` says whether it is whole."""
+        with self._read() as connection:
+            return audit.read(connection)
+
+    def people(self) -> list[str]:
+        """The names of all persons who were registered and not forgotten, in that order."""
+        known = tables.annotators.c
+        wanted = select(known.name).where(known.kind == "person", known.name.is_not(None)).order_by(known.id)
+        with self._read() as connection:
+            return [*connection.execute(wanted).scalars()]
+
+    def pseudonyms(self) -> dict[str, str]:
+        """The pseudonym of each annotator by the name that answers bear."""
+        named = select(tables.annotators.c.name, tables.annotators.c.pseudonym)
+        with self._read() as connection:
+            return {row.name or row.pseudonym: row.pseudonym for row in connection.execute(named)}
+
+    @contextmanager
+    def dumped(self, names: bool = False) -> Iterator[Iterator[dict[str, Any]]]:
+        """The whole store as rows, as it is now, but for truth, leases and clips; pseudonyms alone without `names`."""
+        with self._read() as connection:
+            yield dump(connection, names)
+
+    def take(self, parcel: Parcel) -> Taken:
+        """Takes what a file brought: what is there stays as it is, what is new comes behind it; all or nothing.
+
+        InputError: the parcel contradicts the store. A query's overlap grows where it has more answers.
+        """
+        with self._write() as connection:
+            return take(connection, parcel)
+
+    def forget(self, annotator: str, *, keep_answers: bool = False, reopen: bool = False) -> int:
+        """Forgets an annotator by name or pseudonym, and what they said; returns how many answers that were.
+
+        With `keep_answers` the answers stay, without their texts, as those of nobody. With `reopen` the questions that
+        they answered are asked again. Their leases are given back. InputError: nobody is called so.
+        """
+        if keep_answers and reopen:
+            raise InputError("answers that are kept need not be asked for again; leave out keep_answers or reopen.")
+        with self._write() as connection:
+            count = forget.forget(connection, annotator, keep_answers, reopen)
+        with refusing(self._address):
+            empty_log(self._engine)
+        return count
+
     @contextmanager
     def _read(self) -> Iterator[Connection]:
         self._check()
@@ -245,6 +325,13 @@ class Store:
     def _write(self) -> Iterator[Connection]:
         self._check()
         with refusing(self._address), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _take(self) -> Iterator[Connection]:
+        """To write where others take slots too: one at a time."""
+        with self._write() as connection:
+            lock_slots(connection)
             yield connection
 
     def _check(self) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA = "0001"  # the newest revision in `migrations/versions`; revisions are numbered so that "newer" has a meaning
+SCHEMA = "0002"  # the newest revision in `migrations/versions`; revisions are numbered so that "newer" has a meaning
 VERSION_TABLE = "accord_schema"  # kept by Alembic; a name that no other program takes
 
 # Every constraint has a name, so that a later migration can drop it on both databases.
@@ -146,8 +146,22 @@ answers = Table(
     _required("seconds", Double),
     _required("text", Text),
     Column("supersedes", Text, ForeignKey("answers.id"), unique=True),  # unique: an answer is superseded once
-    _required("revision", Integer),  # 0 for an annotator's first answer to a query; one more than what it supersedes
+    # 0 for an annotator's first answer to a query; one more than what it supersedes. Negative: forgotten, and the slot
+    # is free again.
+    _required("revision", Integer),
     _required("received", Double),
     # The database itself refuses a second vote: a changed mind is the next revision of the first.
     UniqueConstraint("query", "annotator", "revision", name="uq_answers_slot"),
+)
+
+# Who did what: appended to and never changed. Each hash covers its row and the hash before it (`audit.py`).
+events = Table(
+    "events",
+    metadata,
+    Column("seq", Number, primary_key=True, autoincrement=False),  # from `counters`
+    _required("at", Double),
+    _required("actor", Text),  # a pseudonym; "" for whoever has the machine
+    _required("what", Text),
+    _required("about", Text),
+    _required("hash", Text),
 )

@@ -290,12 +290,12 @@ class Teacher:
             queries = [lease.query for lease in leases]
             if not all(query.id in asked for query in queries):
                 asked = {query.id: query for query in self._store.queries()}
-            answers = self._answers(queries, asked.values())
+            answers = self.answers_to(queries, asked.values())
             self._store.answer(answers, tokens=[lease.token for lease in leases])
             stored += len(answers)
         return stored
 
-    def _answers(self, queries: Sequence[Query], asked: Collection[Query]) -> list[Answer]:
+    def answers_to(self, queries: Sequence[Query], asked: Collection[Query]) -> list[Answer]:
         """Answers to some of the queries `asked` so far."""
         place = {query.id: i for i, query in enumerate(sorted(asked, key=lambda query: (query.round, query.id)))}
         answers: dict[str, Answer] = {}

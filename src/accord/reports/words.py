@@ -254,6 +254,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "select": ("select", "选择"),
     "improve": ("improve the policy", "改进策略"),
     "judge": ("judge (evaluation)", "评估"),
+    "drive": ("driven by people", "由人操作"),
     "record": ("record", "记录"),
     "s_rounds": ("Round by round", "逐轮数据"),
     "round": ("Round", "轮"),

@@ -63,14 +63,15 @@ def _cut(window: Window, t: int, env: int, length: int) -> tuple[Steps, Float32[
     ends = np.flatnonzero(window.terminated[t : t + length, env])
     steps = int(ends[0]) + 1 if len(ends) else length
     rows = slice(t, t + steps)
-    observation = _padded(window.observation[rows, env], length)
-    action = _padded(window.action[rows, env], length)
+    observation = padded(window.observation[rows, env], length)
+    action = padded(window.action[rows, env], length)
     valid = np.arange(length) < steps
-    reward = _padded(window.reward[rows, env], length)
+    reward = padded(window.reward[rows, env], length)
     return Steps(observation, action, valid, ended=bool(len(ends))), reward
 
 
-def _padded(rows: np.ndarray, length: int) -> np.ndarray:
+def padded(rows: np.ndarray, length: int) -> np.ndarray:
+    """Rows with zeros after them up to `length`: the absorbing state."""
     out = np.zeros((length, *rows.shape[1:]), np.uint8 if rows.dtype == np.uint8 else np.float32)
     out[: len(rows)] = rows
     return out

@@ -87,6 +87,10 @@ class ControlTask:
         """Steps taken so far by purpose; their sum is `env_steps`."""
         return dict(self._counter)
 
+    def add(self, purpose: str, steps: int) -> None:
+        """Counts steps that were taken elsewhere, as by a person who drives a copy of the environment."""
+        self._counter[purpose] = self._counter.get(purpose, 0) + steps
+
     def resume(self, steps: Mapping[str, int], tick: int) -> None:
         """Goes on counting where a checkpoint stopped."""
         self._counter.clear()
@@ -114,7 +118,7 @@ class ControlTask:
         envs = self.spec.envs
         serial = np.arange(self._tick * envs, (self._tick + 1) * envs)
         self._tick += 1
-        self._counter[self._purpose] = self._counter.get(self._purpose, 0) + int(real.sum())
+        self.add(self._purpose, int(real.sum()))
         self.truth.record(reward)
         self.recent.record(action, observation, reward, terminated, truncated, real, before)
         return Transition(observation, final, terminated, truncated, real, serial)

@@ -64,7 +64,7 @@ class Projector:
             else:
                 frames = played(env, segment, np.frombuffer(origin.replay, np.float64)) or plotted(segment)
             fps = FPS if env is None else fps_of(env, origin.task)
-        return Strip(_joined(frames), len(frames), fps)
+        return Strip(joined(frames), len(frames), fps)
 
     def _opened(self, id: str) -> gymnasium.Env | None:
         if id not in self._envs:
@@ -145,7 +145,8 @@ def _curves(level: np.ndarray, steps: int, names: Sequence[int]) -> Image.Image:
     return picture
 
 
-def _joined(frames: Sequence[Image.Image]) -> bytes:
+def joined(frames: Sequence[Image.Image]) -> bytes:
+    """Frames of one size as a strip."""
     width, height = frames[0].size
     strip = Image.new("RGB", (width * min(COLUMNS, len(frames)), height * math.ceil(len(frames) / COLUMNS)))
     for number, frame in enumerate(frames):

@@ -61,12 +61,19 @@ class Keys:
 
     def token(self, session: Session) -> str:
         """What a page must send back with every change: another site's page cannot know it."""
-        text = f"{session.annotator}\0{session.key}".encode()
-        return hmac.new(self._secret.encode(), text, hashlib.sha256).hexdigest()
+        return self.sign(f"{session.annotator}\0{session.key}")
 
     def holds(self, session: Session, token: str) -> bool:
         """Whether it is that one."""
         return hmac.compare_digest(self.token(session), token)
+
+    def sign(self, text: str) -> str:
+        """What proves that this server said so."""
+        return hmac.new(self._secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+    def signed(self, text: str, proof: str) -> bool:
+        """Whether it is proved."""
+        return hmac.compare_digest(self.sign(text).encode(), proof.encode())
 
 
 def _read(serializer: URLSafeTimedSerializer, text: str, seconds: int) -> list[str] | None:

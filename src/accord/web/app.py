@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,14 +18,24 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, PackageLoader, select_autoescape
 from pydantic import Field
+from pydantic_core import to_json
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from accord.feedback.checks import LONGEST, MARKS
+from accord.feedback.sides import order
 from accord.feedback.store import Lease, Store, TooLate
-from accord.types import Answer, InputError
+from accord.types import Answer, InputError, Query
+from accord.web import dashboard
 from accord.web.access import COOKIE, HEADER, SESSION_SECONDS, Keys, Limit, Session, same_origin
-from accord.web.desk import Desk
+from accord.web.board import Board
+from accord.web.desk import Call, Desk, Draft, Told
+from accord.web.drive import Drives
+from accord.web.drive import routes as driving
+from accord.web.given import given
 from accord.web.media import Media
-from accord.web.shown import Said, Strict, meant, order
+from accord.web.shown import Handed, Id, Said, Strict, Written, meant
 from accord.web.words import LANGUAGES, WORDS, language_of
 
 AHEAD = 3  # questions that a page holds: the next is there before it is asked for
@@ -39,7 +51,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-Id = Annotated[str, Field(min_length=1, max_length=100)]
+Moment = Annotated[int, Field(ge=0, le=LONGEST)]
 
 
 class Wanted(Strict):
@@ -58,13 +70,17 @@ class Sent(Strict):
     value: Said
     seconds: Annotated[float, Field(ge=0, le=86_400)]
     text: Annotated[str, Field(max_length=4_000)] = ""
+    marks: Annotated[list[Annotated[int, Field(ge=0, le=LONGEST)]], Field(max_length=MARKS)] = Field(
+        default_factory=list
+    )
     supersedes: Id | None = None
 
 
 class Outbox(Strict):
-    """What a page has not been told was stored."""
+    """What a page has not been told was stored; with `lease`, the next questions come by the same way."""
 
     answers: Annotated[list[Sent], Field(min_length=1, max_length=50)]
+    lease: Wanted | None = None
 
 
 @dataclass
@@ -88,23 +104,34 @@ class Site:
     pages: Environment
 
 
-def create(store: Store, keys: Keys, limit: Limit | None = None, presence: Presence | None = None) -> FastAPI:
-    """The application. It does not close the store."""
-    media = Media(store)
+def create(
+    store: Store,
+    keys: Keys,
+    limit: Limit | None = None,
+    presence: Presence | None = None,
+    folder: Path | None = None,
+) -> FastAPI:
+    """The application; `folder` is that of the run that the dashboard tells of. It does not close the store."""
+    media, desk, drives = Media(store), Desk(store, LEASE_SECONDS), Drives(store, keys)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        desk.call.close()
+        drives.close()
         media.close()
 
     app = FastAPI(title="accord", docs_url=None, redoc_url=None, lifespan=lifespan)
     pages = Environment(loader=PackageLoader("accord.web"), autoescape=select_autoescape(default=True))
-    app.state.site = Site(
-        presence or Presence(), Desk(store, LEASE_SECONDS), store, keys, media, limit or Limit(), pages
-    )
+    app.state.site = Site(presence or Presence(), desk, store, keys, media, limit or Limit(), pages)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     app.include_router(routes)
-    _guard(app)
+    watched = dashboard.Watched(Board(store, folder), store, keys, pages, who, changing)
+    app.include_router(dashboard.reviewing(watched))
+    app.include_router(dashboard.owning(watched))
+    app.include_router(driving(drives, changing))
+    app.add_middleware(Guarded)
+    _refusals(app)
     return app
 
 
@@ -113,8 +140,9 @@ async def site(request: Request) -> Site:
     return request.app.state.site
 
 
-async def who(request: Request, here: Annotated[Site, Depends(site)]) -> Session:
+async def who(request: Request) -> Session:
     """Whose request it is: 401 for nobody's, 429 for too many."""
+    here: Site = request.app.state.site
     session = here.keys.session(request.cookies.get(COOKIE, ""))
     if session is None:
         raise HTTPException(401, "Your session is unknown or has run out: open your invitation link again.")
@@ -123,13 +151,12 @@ async def who(request: Request, here: Annotated[Site, Depends(site)]) -> Session
     return session
 
 
-async def changing(
-    request: Request, here: Annotated[Site, Depends(site)], session: Annotated[Session, Depends(who)]
-) -> Session:
+async def changing(request: Request) -> Session:
     """The same for a request that changes something, which must come from the page itself: else 403."""
+    session = await who(request)
     if not same_origin(request.headers.get("origin"), request.headers.get("host", "")):
         raise HTTPException(403, "The request comes from another site: open the page itself.")
-    if not here.keys.holds(session, request.headers.get(HEADER, "")):
+    if not request.app.state.site.keys.holds(session, request.headers.get(HEADER, "")):
         raise HTTPException(403, "The request lacks the page's token: load the page again.")
     return session
 
@@ -148,6 +175,7 @@ def join(invitation: str, request: Request, here: Here) -> Response:
         raise HTTPException(401, "This invitation is unknown or has run out: ask for another.")
     cookie, session = found
     here.store.register(session.annotator, "person")
+    here.store.log("join", session.annotator, session.role)
     answer, safe = RedirectResponse("/", 303), request.url.scheme == "https"
     answer.set_cookie(COOKIE, cookie, SESSION_SECONDS, httponly=True, samesite="lax", secure=safe)
     return answer
@@ -160,19 +188,14 @@ def page(request: Request, here: Here, session: Known) -> str:
     words = {key: dict(zip(LANGUAGES, both, strict=True)) for key, both in WORDS.items()}
     told = {"token": here.keys.token(session), "header": HEADER, "ahead": AHEAD, "annotator": session.annotator}
     data = json.dumps({"words": words, **told})
-    return here.pages.get_template("annotate.html.jinja").render(language=language, words=words, data=data)
+    template, reviews = here.pages.get_template("annotate.html.jinja"), session.role != "annotator"
+    return template.render(language=language, words=words, data=data, reviews=reviews)
 
 
 @routes.post("/api/lease")
-def lease(wanted: Wanted, here: Here, session: Changing) -> dict[str, Any]:
+async def lease(wanted: Wanted, here: Here, session: Changing) -> dict[str, Any]:
     """Questions for this annotator alone, for a while."""
-    here.presence.seen = time.monotonic()
-    if wanted.afresh:
-        here.store.release(session.annotator)
-    leases = here.desk.lease((session.annotator, wanted.limit))
-    here.media.prepare([id for each in leases for id in each.query.segments])
-    over = here.presence.over and not leases
-    return {"questions": [_question(each) for each in leases], "waiting": here.store.waiting(), "over": over}
+    return _json(_dealt(here, await _called(here, session, [], wanted)))
 
 
 @routes.get("/api/segments/{id}")
@@ -193,13 +216,44 @@ def clip(id: str, here: Here, session: Known) -> Response:
 
 
 @routes.post("/api/answers")
-def answers(outbox: Outbox, here: Here, session: Changing) -> dict[str, Any]:
-    """Stores answers; each has a fate of its own."""
-    return {"results": [_store(here, session, sent) for sent in outbox.answers]}
+async def answers(outbox: Outbox, here: Here, session: Changing) -> dict[str, Any]:
+    """Stores answers, each with a fate of its own, and deals the next questions where they are wanted."""
+    told = await _called(here, session, outbox.answers, outbox.lease)
+    results = [_fate(sent, found) for sent, found in zip(outbox.answers, told.fates, strict=True)]
+    return _json({"results": results} | (_dealt(here, told) if outbox.lease else {}))
+
+
+async def _called(here: Site, session: Session, answers: list[Sent], wanted: Wanted | None) -> Told:
+    """What the desk has to say. 503 where the store fails: nothing was stored, and the page keeps its answers."""
+    drafts = [Draft(sent.query, sent.token, partial(_answer, here, session, sent)) for sent in answers]
+    limit, afresh = (wanted.limit, wanted.afresh) if wanted else (0, False)
+    try:
+        found = await asyncio.wrap_future(
+            here.desk.call(Call(session.annotator, drafts, limit, afresh, session.role != "annotator"))
+        )
+    except InputError as failed:
+        raise HTTPException(503, str(failed)) from failed
+    if isinstance(found, InputError):
+        raise found
+    return found
+
+
+def _dealt(here: Site, told: Told) -> dict[str, Any]:
+    here.presence.seen = time.monotonic()
+    here.media.prepare([id for each in told.leases for id in each.query.segments])
+    over = here.presence.over and not told.leases
+    return {"questions": [_question(each) for each in told.leases], "waiting": told.waiting, "over": over}
+
+
+def _json(value: dict[str, Any]) -> Any:
+    """As bytes at once: what comes from here need not be looked at again."""
+    return Response(to_json(value), media_type="application/json")
 
 
 def _question(lease: Lease) -> dict[str, Any]:
     query, shown = lease.query, order(lease.token, len(lease.query.segments))
+    if query.kind == "demonstrate":  # what the policy does is no model: one of them tells what it is about
+        shown = shown[:1]
     return {
         "query": query.id,
         "token": lease.token,
@@ -210,35 +264,50 @@ def _question(lease: Lease) -> dict[str, Any]:
     }
 
 
-def _store(here: Site, session: Session, sent: Sent) -> dict[str, Any]:
-    """One answer's fate; whatever is refused, the others stand."""
-    try:
-        (query,) = here.store.queries([sent.query])
-        shown = order(sent.token, len(query.segments))
+def _answer(here: Site, session: Session, sent: Sent, query: Query) -> Answer:
+    shown = order(sent.token, len(query.segments))
+    if isinstance(sent.value, Written | Handed):
+        value = given(here.store, here.keys, session, query, sent.value)
+    else:
         value = meant(query, sent.value, shown)
-        given = Answer(sent.id, sent.query, session.annotator, value, shown, sent.seconds, sent.text, sent.supersedes)
-        found = here.desk.answer((given, sent.token))
-    except InputError as wrong:
-        found = wrong
+    made = Answer(sent.id, sent.query, session.annotator, value, shown, sent.seconds, sent.text, sent.supersedes)
+    return replace(made, marks=tuple(sorted(set(sent.marks))))
+
+
+def _fate(sent: Sent, found: int | InputError) -> dict[str, Any]:
     if isinstance(found, InputError):
         status = 409 if isinstance(found, TooLate) else 422
         return {"id": sent.id, "stored": False, "status": status, "why": str(found)}
     return {"id": sent.id, "stored": True, "seq": found}
 
 
-def _guard(app: FastAPI) -> None:
-    """Headers for every answer, one sentence for every refusal, and an end to bodies that are too long."""
+class Guarded:
+    """Headers for every answer, and an end to bodies that are too long."""
 
-    @app.middleware("http")
-    async def headed(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        length = request.headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > BODY or "transfer-encoding" in request.headers:
-            answer: Response = JSONResponse({"detail": f"A request may hold {BODY} bytes: send fewer answers."}, 413)
-        else:
-            answer = await call(request)
-        for name, value in HEADERS.items():
-            answer.headers.setdefault(name, value)
-        return answer
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+
+        async def headed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > BODY or b"transfer-encoding" in headers:
+            refusal = JSONResponse({"detail": f"A request may hold {BODY} bytes: send fewer answers."}, 413)
+            return await refusal(scope, receive, headed)
+        await self.app(scope, receive, headed)
+
+
+def _refusals(app: FastAPI) -> None:
+    """One sentence for every refusal."""
 
     @app.exception_handler(RequestValidationError)
     async def unreadable(request: Request, error: RequestValidationError) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import secrets
 import socket
@@ -24,44 +25,66 @@ from accord.web.app import Presence, create
 LOCAL, PORT = "127.0.0.1", 8421
 OWNER = "owner"  # who opens the link that is printed
 START_SECONDS = 20.0
+TURN_SECONDS = 0.001  # after which a thread that computes lets others go on; a vote waits for several turns
 OPEN_SECONDS, GOODBYE_SECONDS = 6.0, 2.5  # a page that asked so lately is told that this was all, which takes so long
 
 
 @contextmanager
 def serving(
-    store: Store, secret: Path, host: str = LOCAL, port: int | None = None, browser: bool = False
+    store: Store,
+    secret: Path,
+    host: str = LOCAL,
+    port: int | None = None,
+    browser: bool = False,
+    folder: Path | None = None,
 ) -> Iterator[str]:
     """Serves a store while inside, and gives the link by which its owner comes.
 
     `secret` is the file that holds what links and cookies are signed with, made where it is missing: pages that were
     open before a restart go on. `port` None is the usual one, or any free one where that is taken. `browser`: on a
-    terminal the link is opened too. InputError where the server does not start.
+    terminal the link is opened too. `folder` is that of the run that the dashboard tells of. InputError where
+    the server does not start.
     """
     keys, at = Keys(secret_of(secret)), listen(host, port)
     # A person's page waits for nothing long; whatever else is open is cut off when the server ends.
     presence = Presence()
-    app = create(store, keys, presence=presence)
+    app = create(store, keys, presence=presence, folder=folder)
     settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
     server = uvicorn.Server(settings)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([at])), name="accord-web", daemon=True)
     thread.start()
     try:
-        until = time.monotonic() + START_SECONDS
-        while not server.started and thread.is_alive() and time.monotonic() < until:
-            time.sleep(0.02)
-        if not server.started:
-            raise InputError(f"the page's server did not start within {START_SECONDS:g} s: try again.")
-        link = f"http://{_named(host)}:{at.getsockname()[1]}/join/{keys.invite(OWNER, 'owner')}"
-        if browser and sys.stderr.isatty():
-            webbrowser.open(link)
-        yield link
-        presence.over = True
-        if time.monotonic() - presence.seen < OPEN_SECONDS:
-            time.sleep(GOODBYE_SECONDS)
+        with _at_once():
+            until = time.monotonic() + START_SECONDS
+            while not server.started and thread.is_alive() and time.monotonic() < until:
+                time.sleep(0.02)
+            if not server.started:
+                raise InputError(f"the page's server did not start within {START_SECONDS:g} s: try again.")
+            link = f"http://{_named(host)}:{at.getsockname()[1]}/join/{keys.invite(OWNER, 'owner')}"
+            if browser and sys.stderr.isatty():
+                webbrowser.open(link)
+            yield link
+            presence.over = True
+            if time.monotonic() - presence.seen < OPEN_SECONDS:
+                time.sleep(GOODBYE_SECONDS)
     finally:
         server.should_exit = True
         thread.join(timeout=10)
         at.close()
+
+
+@contextmanager
+def _at_once() -> Iterator[None]:
+    """Keeps pauses short: threads take turns often, and what was imported is not searched for garbage, 90 ms a time."""
+    turns = sys.getswitchinterval()
+    gc.collect()
+    gc.freeze()
+    sys.setswitchinterval(TURN_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(turns)
+        gc.unfreeze()
 
 
 def secret_of(path: Path) -> str:

@@ -7,13 +7,13 @@ those of the query.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated, Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from accord.types import InputError, Order, Query, Score, Side, Skip, Value, Verdict
+
+Id = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class Strict(BaseModel):
@@ -57,17 +57,29 @@ class Passed(Strict):
     reason: Annotated[str, Field(max_length=500)] = ""
 
 
-Said = Annotated[Sided | Ordered | Scored | Judged | Passed, Field(discriminator="type")]
+class Written(Strict):
+    """A text that the annotator wrote: a demonstration, or a correction."""
+
+    type: Literal["written"]
+    text: Annotated[str, Field(min_length=1, max_length=20_000)]
 
 
-def order(token: str, places: int) -> tuple[int, ...]:
-    """The positions of the query's segments from left to right."""
-    seed = int.from_bytes(hashlib.sha256(token.encode()).digest()[:8], "big")
-    return tuple(int(place) for place in np.random.default_rng(seed).permutation(places))
+class Handed(Strict):
+    """A segment that the annotator drove and handed in, with the proof that was given for it."""
+
+    type: Literal["given"]
+    segment: Id
+    proof: Id
+
+
+Said = Annotated[Sided | Ordered | Scored | Judged | Passed | Written | Handed, Field(discriminator="type")]
 
 
 def meant(query: Query, said: Said, shown: tuple[int, ...]) -> Value:
-    """The value of what was said about what was shown. InputError where it cannot be said of this query."""
+    """The value of what was said about what was shown. InputError where it cannot be said of this query.
+
+    What was written or driven is no part of the screen: `given` tells what it means.
+    """
     match said:
         case Sided(level=level):
             if len(shown) == 2 and level < query.levels:

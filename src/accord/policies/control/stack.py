@@ -126,13 +126,21 @@ class Stack(Learned):
     def _some(self, first: int) -> list[tuple[Tensor, Tensor]]:
         return [(weight[:first], bias[:first]) for weight, bias in (*self.low[:-1], self.last[-1])]
 
-    def _down(self, d_out: Float[Tensor, "net batch out"], kept: Sequence[Tensor]) -> Iterator[tuple[int, Tensor]]:
-        """From the last hidden layer to the first, the gradient of what it adds up. Overwrites the hidden rows."""
-        nets, d = len(d_out), d_out.to(self.dtype)
+    def _down(
+        self, d_out: Float[Tensor, "net batch out"] | None, kept: Sequence[Tensor]
+    ) -> Iterator[tuple[int, Float[Tensor, "net batch hidden"]]]:
+        """From the last hidden layer to the first, the gradient of what it adds up. Overwrites the hidden rows.
+
+        None: that of a single output itself, in which a factor of every row may follow.
+        """
+        nets, d = len(kept[-1]), None if d_out is None else d_out.to(self.dtype)
         for depth in range(len(self.low) - 1, 0, -1):
             wide = self.low[depth][0][:nets].transpose(1, 2)
-            d = d * wide if wide.shape[1] == 1 else torch.bmm(d, wide)
-            closed(d, kept[depth], d)
+            if d is None:
+                d = closed(wide, kept[depth], torch.empty_like(kept[depth]))
+            else:
+                d = d * wide if wide.shape[1] == 1 else torch.bmm(d, wide)
+                closed(d, kept[depth], d)
             yield depth - 1, d
 
 
@@ -147,6 +155,8 @@ def _passed(
     for each, other in middle:
         kept.append(relu_(torch.baddbmm(other, kept[-1], each)))
     kept.append(kept[-1].float())
+    if weight.shape[2] == 1:
+        return (kept[-1] * weight.transpose(1, 2)).sum(2, keepdim=True) + bias, kept
     # A product with few columns is several times as fast the other way round.
     out = torch.bmm(weight.transpose(1, 2).contiguous(), kept[-1].transpose(1, 2))
     return out.transpose(1, 2) + bias, kept
@@ -162,9 +172,11 @@ class _Still(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (d_out,) = gradients
-        *_, (_, d) = ctx.stack._down(d_out, ctx.kept)
+        single = d_out.shape[2] == 1  # then its factor waits for the narrow end
+        *_, (_, d) = ctx.stack._down(None if single else d_out, ctx.kept)
         weight = ctx.stack.low[0][0][: len(d), -1 - ctx.columns : -1]
-        return torch.bmm(d, weight.transpose(1, 2)).sum(0).float(), None, None, None
+        d_in = torch.bmm(d, weight.transpose(1, 2)).float()
+        return (d_in * d_out if single else d_in).sum(0), None, None, None
 
 
 def _start(count: int, inputs: int, generator: torch.Generator) -> Float[Tensor, "parameter"]:

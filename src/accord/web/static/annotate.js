@@ -1,18 +1,22 @@
 // The annotation page: questions are leased ahead, answers go to an outbox that survives a lost connection and a closed
 // tab, and whatever the keyboard does the buttons do. Text is set as text; nothing that comes from a model is markup.
 
-const data = JSON.parse(document.getElementById("data").textContent);
-const $ = (id) => document.getElementById(id);
-const root = document.documentElement;
-const stored = (key, otherwise) => JSON.parse(localStorage.getItem(`accord-${key}`) ?? "null") ?? otherwise;
-const keep = (key, value) => localStorage.setItem(`accord-${key}`, JSON.stringify(value));
+import { $, banner, data, element, keep, post, root, speak, stored, toast, unique, word } from "./page.js";
+import * as driving from "./drive.js";
+import * as films from "./film.js";
+import * as texts from "./texts.js";
+import * as writing from "./write.js";
+import { Ranking } from "./rank.js";
+
 const mine = `outbox-${data.annotator}`;
 const UNDOS = 20;
 const POLL = 2000; // milliseconds between looks for new questions while there is none
+const MOST = 200_000; // bytes of one delivery, unless one answer alone is longer
 
-let language = stored("language", root.dataset.language);
 let queue = [];
-let current = null; // {question, views, film, began, supersedes, ranked}; views are null until all can be seen
+// {question, views, began, supersedes, former} and what it is answered by: {film, ranking, drive}; views are null until
+// all can be seen; `former` is what was answered before and is now changed.
+let current = null;
 let past = [];
 let outbox = stored(mine, []);
 let answered = 0;
@@ -22,44 +26,7 @@ let leasing = false;
 let lost = true; // whether the server may hold questions that this page does not know of
 let over = false; // nothing more will be asked
 
-// ---------------------------------------------------------------------------------------------------------- words
-
-const word = (key, values = {}) =>
-  Object.entries(values).reduce((text, [name, value]) => text.replace(`{${name}}`, value), data.words[key][language]);
-
-function speak() {
-  root.lang = language === "zh" ? "zh-Hans" : "en";
-  for (const each of document.querySelectorAll("[data-word]")) each.textContent = word(each.dataset.word);
-  for (const each of document.querySelectorAll("[data-label]")) each.setAttribute("aria-label", word(each.dataset.label));
-  for (const each of document.querySelectorAll("[data-hint]")) each.placeholder = word(each.dataset.hint);
-  if (current) ask();
-}
-
-function toast(text) {
-  const box = $("toast");
-  box.textContent = text;
-  box.classList.add("on");
-  clearTimeout(toast.timer);
-  toast.timer = setTimeout(() => box.classList.remove("on"), 1800);
-}
-
-function banner(text) {
-  $("banner").textContent = text ?? "";
-  $("banner").hidden = !text;
-}
-
 // --------------------------------------------------------------------------------------------------------- server
-
-async function post(path, body) {
-  const answer = await fetch(path, {
-    method: "POST",
-    headers: { "content-type": "application/json", [data.header]: data.token },
-    body: JSON.stringify(body),
-  });
-  if (answer.status === 401 || answer.status === 403) banner(word("ended"));
-  if (!answer.ok) throw new Error(`${answer.status}`);
-  return answer.json();
-}
 
 // After an answer that never came the server may hold questions for this page that it has not heard of: all are given
 // back and leased anew. An answer to the one on the screen is taken all the same.
@@ -71,15 +38,8 @@ async function lease() {
     const found = await post("/api/lease", { limit: afresh ? data.ahead : data.ahead - queue.length || 1, afresh });
     if (afresh) queue = queue.filter(({ supersedes }) => supersedes);
     lost = false;
-    $("waiting").textContent = Math.max(0, found.waiting - outbox.length);
-    const taken = new Set([current?.question.query, ...outbox.map(({ query }) => query)]);
-    for (const question of found.questions.filter(({ query }) => !taken.has(query))) {
-      const views = look(question);
-      views.catch(() => {}); // told when it is that question's turn
-      queue.push({ question, views });
-    }
+    take(found);
     banner();
-    over = found.over;
   } catch (error) {
     lost = true;
     if (error instanceof TypeError && !over) banner(word("offline"));
@@ -87,6 +47,17 @@ async function lease() {
     leasing = false;
   }
   if (!current) next();
+}
+
+function take(found) {
+  $("waiting").textContent = Math.max(0, found.waiting - outbox.length);
+  const taken = new Set([current?.question.query, ...outbox.map(({ query }) => query)]);
+  for (const question of found.questions.filter(({ query }) => !taken.has(query))) {
+    const views = look(question);
+    views.catch(() => {}); // told when it is that question's turn
+    queue.push({ question, views });
+  }
+  over = found.over;
 }
 
 // Views of a question's segments, pictures loaded: begun as soon as the question is leased.
@@ -97,8 +68,7 @@ async function look(question) {
       if (!answer.ok) throw new Error(`${answer.status}`);
       const view = await answer.json();
       if (view.url) {
-        view.picture = new Image();
-        view.picture.src = view.url;
+        view.picture = Object.assign(new Image(), { src: view.url });
         await view.picture.decode();
       }
       return view;
@@ -106,26 +76,36 @@ async function look(question) {
   );
 }
 
+// Answers go out and the next questions come in by one request, unless those are on their way already.
 async function send() {
   if (sending || outbox.length === 0) return;
   sending = true;
   let wait = 0;
+  const more = !leasing && !lost && queue.length < data.ahead;
+  leasing ||= more;
   try {
-    const batch = outbox.slice(0, 50);
-    const { results } = await post("/api/answers", { answers: batch });
-    const told = new Map(results.map((result) => [result.id, result]));
+    let room = MOST;
+    const fits = (answer, place) => place === 0 || (room -= new Blob([JSON.stringify(answer)]).size) > 0;
+    const batch = outbox.slice(0, 50).filter(fits);
+    const wanted = more ? { lease: { limit: data.ahead - queue.length } } : {};
+    const found = await post("/api/answers", { answers: batch, ...wanted });
+    const told = new Map(found.results.map((result) => [result.id, result]));
     outbox = outbox.filter((answer) => !told.has(answer.id));
-    for (const result of results) if (!result.stored) toast(word("refused", { why: result.why }));
+    for (const result of found.results) if (!result.stored) toast(word("refused", { why: result.why }));
+    if (more) take(found);
     banner();
   } catch {
+    lost ||= more;
     banner(word("offline"));
     wait = 2000;
   } finally {
     sending = false;
+    if (more) leasing = false;
     keep(mine, outbox);
     count();
   }
   if (outbox.length) setTimeout(send, wait);
+  if (more && !current) next();
 }
 
 function count() {
@@ -139,74 +119,12 @@ function count() {
   $("undo").disabled = past.length === 0;
 }
 
-// ---------------------------------------------------------------------------------------------------------- clips
-
-// All clips of a question on one clock, counted in steps of the environment.
-class Film {
-  constructor(clips) {
-    this.clips = clips;
-    this.length = Math.max(...clips.map((clip) => clip.view.frames));
-    this.fps = clips[0].view.fps;
-    this.at = 0;
-    this.seen = 0;
-    this.last = null;
-    this.running = false;
-    $("scrub").max = this.length - 1;
-    this.draw();
-    if (!matchMedia("(prefers-reduced-motion: reduce)").matches) this.toggle(true);
-  }
-  get watched() {
-    return this.seen >= this.length - 1;
-  }
-  draw() {
-    const step = Math.min(Math.floor(this.at), this.length - 1);
-    this.seen = Math.max(this.seen, step);
-    for (const { canvas, view } of this.clips) {
-      const frame = Math.min(step, view.frames - 1);
-      const columns = Math.min(view.columns, view.frames);
-      const width = view.picture.naturalWidth / columns;
-      const height = view.picture.naturalHeight / Math.ceil(view.frames / view.columns);
-      if (canvas.width !== width) Object.assign(canvas, { width, height });
-      const x = (frame % view.columns) * width;
-      const y = Math.floor(frame / view.columns) * height;
-      canvas.getContext("2d").drawImage(view.picture, x, y, width, height, 0, 0, width, height);
-    }
-    $("scrub").value = step;
-    if (this.watched) allow();
-  }
-  toggle(on = !this.running) {
-    this.running = on;
-    this.last = null;
-    $("play").classList.toggle("playing", on);
-    $("play").setAttribute("aria-label", word(on ? "pause" : "play"));
-    if (on) requestAnimationFrame((time) => this.tick(time));
-  }
-  tick(time) {
-    if (!this.running || current?.film !== this) return;
-    const passed = this.last === null ? 0 : (time - this.last) / 1000;
-    this.last = time;
-    const end = this.length + 0.4 * this.fps * $("speed").value; // the last frame stays for a moment
-    this.at += passed * this.fps * $("speed").value;
-    if (this.at >= end) this.at = 0;
-    this.draw();
-    requestAnimationFrame((later) => this.tick(later));
-  }
-  step(by) {
-    this.toggle(false);
-    this.at = Math.min(Math.max(Math.floor(this.at) + by, 0), this.length - 1);
-    this.draw();
-  }
-  replay() {
-    this.at = 0;
-    this.toggle(true);
-  }
-}
-
 // ------------------------------------------------------------------------------------------------------- question
 
 async function next() {
   queue = queue.filter(({ question }) => question.until * 1000 > Date.now());
   const coming = queue.shift();
+  clear();
   if (!coming) {
     current = null;
     $("question").hidden = true;
@@ -216,10 +134,12 @@ async function next() {
     return;
   }
   // Nothing can be answered before it is seen: without views there is no answer.
-  current = { question: coming.question, views: null, film: null, ranked: [], supersedes: coming.supersedes ?? null };
+  const { question, former, supersedes = null } = coming;
+  current = { question, former, supersedes, views: null, film: null, ranking: null, drive: null };
   const shown = current;
   $("question").ariaBusy = "true";
-  allow();
+  for (const { button } of buttons) button.ariaDisabled = "true";
+  buttons = [];
   let views;
   try {
     views = await (coming.views ?? look(coming.question));
@@ -241,14 +161,26 @@ async function next() {
   $("question").ariaBusy = "false";
   $("empty").hidden = $("over").hidden = true;
   $("question").hidden = false;
-  $("text").value = "";
+  $("text").value = coming.former?.text ?? "";
+  stage();
   ask();
-  stage(views);
   lease();
 }
 
+function clear() {
+  films.end();
+  driving.end();
+  writing.close();
+}
+
+// What is asked, by its kind and by what it is about.
+const about = () => (current.views[0]?.type === "reply" ? "reply" : "clip");
+const gives = () => ["demonstrate", "correct"].includes(current.question.kind);
+
+// The buttons of a question: an answer each, or something to do. `open` says whether there is anything to it yet.
 const levels = () => {
   const { kind, levels: n } = current.question;
+  if (gives()) return about() === "reply" ? written() : current.drive ? driven() : taken();
   if (kind === "compare" && n === 7) {
     const names = ["far", "better", "slightly"];
     return [...Array(7).keys()].map((i) => ({
@@ -276,64 +208,80 @@ const levels = () => {
       { key: "→", text: word("no"), value: { type: "verdict", approved: false } },
     ];
   return [
-    { key: "Enter", text: word("done_ranking"), act: () => rank() },
-    { key: "0", text: word("again"), act: () => ((current.ranked = []), places()) },
+    { key: "Enter", text: word("done_ranking"), act: rank },
+    { key: "0", text: word("again"), act: () => current.ranking.again() },
   ];
 };
 
+const written = () => [
+  { key: "Ctrl Enter", text: word("hand_in"), open: () => !texts.hidden() && writing.ready(), act: write },
+  ...(current.question.kind === "correct" ? [{ key: "", text: word("as_it_was"), open: () => true, act: writing.again }] : []),
+];
+const taken = () => [{ key: "E", text: word("take_over"), open: () => true, act: take }];
+const driven = () => [
+  { key: "Enter", text: word("hand_in"), open: () => current.drive.state === "over", act: hand },
+  { key: "R", text: word("drive_again"), open: () => current.drive.free, act: () => current.drive.again() },
+  ...(current.film ? [{ key: "Esc", text: word("to_clip"), open: () => true, act: leave }] : []),
+];
+
+let buttons = [];
+
 function ask() {
-  $("ask").textContent = word(current.question.kind);
-  const buttons = levels();
+  const { kind } = current.question;
+  $("ask").textContent = word(gives() ? `${kind}_${about()}` : kind);
+  buttons = levels();
   $("answers").classList.toggle("many", buttons.length > 3);
   $("answers").replaceChildren(
-    ...buttons.map(({ key, text, detail, value, act }) => {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.append(text);
-      if (detail) button.append(Object.assign(document.createElement("small"), { textContent: detail }));
-      button.append(Object.assign(document.createElement("kbd"), { textContent: key, ariaHidden: "true" }));
-      button.addEventListener("click", () => (act ? act() : answer(value)));
-      return button;
+    ...buttons.map((each) => {
+      const { key, text, detail, value, act } = each;
+      each.button = element("button", { type: "button" }, text);
+      if (detail) each.button.append(element("small", { textContent: detail }));
+      if (key) each.button.append(element("kbd", { textContent: key, ariaHidden: "true" }));
+      each.button.addEventListener("click", () => buttons.includes(each) && (act ? act() : answer(value)));
+      return each.button;
     }),
   );
   $("note").setAttribute("aria-expanded", String(!$("reason").hidden));
   allow();
 }
 
-function stage(views) {
-  const ranking = current.question.kind === "rank";
-  const cards = views.map((view, place) => {
-    const card = document.createElement(ranking ? "button" : "div");
-    card.className = "card";
-    card.dataset.segment = current.question.segments[place];
-    if (ranking) Object.assign(card, { type: "button", onclick: () => pick(place) });
-    if (view.type === "reply") {
-      const text = Object.assign(document.createElement("p"), { className: "reply", textContent: view.response, dir: "auto" });
-      if (!ranking) text.tabIndex = 0; // long ones scroll by keyboard
-      card.append(text);
-    } else if (view.type === "clip") {
-      view.canvas = Object.assign(document.createElement("canvas"), { role: "img", ariaLabel: label(place, views.length) });
-      card.append(view.canvas);
-    } else {
-      card.append(Object.assign(view.picture, { alt: label(place, views.length) }));
-    }
-    if (views.length > 1) {
-      const foot = Object.assign(document.createElement("div"), { className: "foot", textContent: label(place, views.length) });
-      const badge = Object.assign(document.createElement("span"), { className: "place", hidden: true });
-      foot.append(badge);
-      card.append(foot);
-    }
-    return card;
-  });
-  $("stage").className = `stage${views.length === 1 ? " one" : ""}${views[0]?.type === "reply" ? " texts" : ""}`;
+function stage() {
+  const { question, views, former } = current;
+  const reply = about() === "reply";
+  const shown = gives() && (reply || question.kind === "demonstrate") ? [] : views;
+  const cards = shown.map((view, place) => card(view, place, views.length));
+  $("stage").className = `stage${views.length === 1 ? " one" : ""}${reply ? " texts" : ""}`;
   $("stage").replaceChildren(...cards);
+  $("stage").hidden = cards.length === 0;
+  current.ranking = question.kind === "rank" ? new Ranking($("stage")) : null;
+  const clips = shown.filter((view) => view.type === "clip").map((view) => ({ view, canvas: view.canvas }));
+  $("transport").hidden = clips.length === 0;
+  current.film = clips.length ? new films.Film(clips, former?.marks ?? [], allow) : null;
+  if (gives() && reply) writing.open(question.query, question.kind === "correct" ? views[0].response : "", former?.value.text, allow);
+  if (gives() && !reply && question.kind === "demonstrate") current.drive = new driving.Drive(question.query, 0, allow);
   const prompt = views[0]?.prompt ?? "";
   $("prompt").hidden = !prompt;
-  $("prompt-text").textContent = prompt;
-  const clips = views.filter((view) => view.type === "clip").map((view) => ({ view, canvas: view.canvas }));
-  $("transport").hidden = clips.length === 0;
-  current.film = clips.length ? new Film(clips) : null;
-  allow();
+  const boxes = shown.flatMap((view, place) => (view.type === "reply" ? [{ box: cards[place].querySelector(".reply"), text: view.response, compared: question.kind === "compare" }] : []));
+  if (prompt) boxes.push({ box: $("prompt-text"), text: prompt });
+  if (question.kind === "correct" && reply) boxes.push({ box: $("write") });
+  texts.show(boxes, allow);
+}
+
+function card(view, place, count) {
+  const ranking = current.question.kind === "rank";
+  const made = element(ranking ? "button" : "div", { className: "card" });
+  if (ranking) made.type = "button";
+  made.dataset.segment = current.question.segments[place];
+  if (view.type === "reply") {
+    const text = element("div", { className: "reply", dir: "auto" });
+    if (!ranking) text.tabIndex = 0; // long ones scroll by keyboard
+    made.append(text);
+  } else if (view.type === "clip") {
+    view.canvas = element("canvas", { role: "img", ariaLabel: label(place, count) });
+    made.append(view.canvas);
+  } else made.append(Object.assign(view.picture, { alt: label(place, count) }));
+  if (count > 1) made.append(element("div", { className: "foot", textContent: label(place, count) }));
+  return made;
 }
 
 // Two texts stand one above the other where there is no room beside each other.
@@ -341,41 +289,54 @@ const stacked = () => current.views?.[0]?.type === "reply" && matchMedia("(max-w
 const side = (place) => word(stacked() ? ["upper", "lower"][place] : ["first", "second"][place]);
 const label = (place, count) => (count === 2 ? side(place) : String.fromCharCode(65 + place));
 
-const ready = () => current?.views && (!current.film || current.film.watched || current.supersedes);
+const ready = () => current?.views && !texts.hidden() && (!current.film || current.film.watched || current.supersedes);
 
 function allow() {
-  for (const button of $("answers").children) button.ariaDisabled = String(!ready());
+  for (const { button, open } of buttons) button.ariaDisabled = String(!(open ? open() : ready()));
+}
+
+// ---------------------------------------------------------------------------------- what is written, driven, ordered
+
+function rank() {
+  const order = current.ranking.order();
+  if (order) answer({ type: "order", best_first: order });
+}
+
+function write() {
+  if (texts.hidden()) return toast(word("unveil_first"));
+  if (!writing.ready()) return toast(word("write_first"));
+  answer({ type: "written", text: writing.text() });
+}
+
+// The clip stops where it is, and the annotator drives on from there.
+function take() {
+  const { film, question } = current;
+  film.toggle(false);
+  current.drive = new driving.Drive(question.query, Math.max(0, Math.min(film.step, film.length - 2)), allow);
+  $("stage").hidden = $("transport").hidden = true;
+  ask();
+}
+
+function leave() {
+  driving.end();
+  current.drive = null;
+  $("stage").hidden = $("transport").hidden = false;
+  ask();
+}
+
+async function hand() {
+  const shown = current;
+  if (shown.drive.state !== "over") return toast(word("drive_first"));
+  const value = await shown.drive.hand();
+  if (value && current === shown) answer(value);
 }
 
 // --------------------------------------------------------------------------------------------------------- answers
 
-function pick(place) {
-  if (!current?.views || place >= current.views.length) return;
-  if (!current.ranked.includes(place)) current.ranked.push(place);
-  places();
-}
-
-function places() {
-  [...$("stage").children].forEach((card, place) => {
-    const rank = current.ranked.indexOf(place);
-    card.classList.toggle("chosen", rank >= 0);
-    const badge = card.querySelector(".place");
-    if (badge) Object.assign(badge, { hidden: rank < 0, textContent: rank + 1 });
-  });
-}
-
-function rank() {
-  if (current.ranked.length === current.views.length - 1)
-    current.ranked.push(current.views.findIndex((_, place) => !current.ranked.includes(place)));
-  if (current.ranked.length === current.views.length) answer({ type: "order", best_first: current.ranked });
-}
-
-const unique = () =>
-  crypto.randomUUID?.() ?? [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
-
 function answer(value) {
   if (!current?.views) return;
-  if (value.type !== "skip" && !ready()) return toast(word("watch"));
+  const given = ["skip", "written", "given"].includes(value.type);
+  if (!given && !ready()) return toast(word(texts.hidden() ? "unveil_first" : "watch"));
   const { question, supersedes, views } = current;
   const sent = {
     id: unique(),
@@ -384,29 +345,31 @@ function answer(value) {
     value,
     seconds: Math.min(86_400, (performance.now() - current.began) / 1000),
     text: $("text").value.trim(),
+    marks: [...(current.film?.marks ?? [])],
     supersedes,
   };
   outbox.push(sent);
   keep(mine, outbox);
-  past.push({ question, views, supersedes: sent.id });
+  past.push({ question, views, supersedes: sent.id, former: sent });
   past = past.slice(-UNDOS);
   if (!supersedes) {
     answered += 1;
     times.push(Date.now());
     $("waiting").textContent = Math.max(0, Number($("waiting").textContent) - 1 || 0);
   }
+  if (value.type === "written") keep("draft", {});
   toast(word(supersedes ? "undone" : "stored"));
   $("reason").hidden = true;
   count();
-  send();
   next();
+  send();
 }
 
 function undo() {
   const former = past.pop();
   if (!former) return;
-  if (current) queue.unshift({ question: current.question, views: Promise.resolve(current.views ?? look(current.question)), supersedes: current.supersedes });
-  queue.unshift({ question: { ...former.question, until: Infinity }, views: Promise.resolve(former.views), supersedes: former.supersedes });
+  if (current) queue.unshift({ ...current, views: Promise.resolve(current.views ?? look(current.question)) });
+  queue.unshift({ ...former, question: { ...former.question, until: Infinity }, views: Promise.resolve(former.views) });
   count();
   next();
 }
@@ -420,83 +383,73 @@ function note(open = $("reason").hidden) {
 // ------------------------------------------------------------------------------------------------------------ keys
 
 function key(event) {
+  const box = event.target === $("draft") || event.target === $("text");
+  if (box && event.key === "Enter" && (event.ctrlKey || event.metaKey) && current?.question && gives() && about() === "reply") return write();
   if (event.ctrlKey || event.metaKey || event.altKey || $("keys").open) return;
-  if (event.target === $("text")) {
-    if (event.key === "Escape") note(false);
+  if (box) {
+    if (event.key === "Escape") event.target === $("text") ? note(false) : $("draft").blur();
     return;
   }
-  if (event.target === $("scrub") || event.target === $("speed")) return;
+  if (event.target.matches("input, select")) return;
   const pressed = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  const film = current?.film;
-  const by = (k) => levels().find((each) => each.key.toLowerCase() === k)?.value;
-  const seven = current?.question.kind === "compare" && current.question.levels === 7;
+  if (event.target.tagName === "BUTTON" && (pressed === " " || (pressed === "Enter" && !event.target.classList.contains("chosen")))) return;
+  if (current?.drive ? driving.key(pressed, event) : films.key(pressed)) return event.preventDefault();
+  if (current?.views && texts.key(pressed)) return event.preventDefault();
   const act = {
-    " ": () => film?.toggle(),
-    ",": () => film?.step(-1),
-    ".": () => film?.step(1),
-    r: () => film?.replay(),
     u: undo,
     n: () => note(),
     x: () => answer({ type: "skip", reason: "" }),
     "?": () => $("keys").showModal(),
-  };
-  if (pressed === " " && event.target.tagName === "BUTTON") return;
-  if (act[pressed]) {
+  }[pressed];
+  if (act) {
     event.preventDefault();
-    return act[pressed]();
+    return act();
   }
-  if (!current) return;
-  if (current.question.kind === "rank") {
-    if (/^[1-9]$/.test(pressed)) pick(Number(pressed) - 1);
-    else if (pressed === "0") (current.ranked = []), places();
-    else if (pressed === "Enter" && (event.target.tagName !== "BUTTON" || event.target.classList.contains("chosen"))) {
-      event.preventDefault();
-      rank();
-    }
-    return;
-  }
-  const arrows = { ArrowLeft: seven ? "2" : "←", a: seven ? "2" : "←", ArrowRight: seven ? "6" : "→", d: seven ? "6" : "→", t: seven ? "4" : "t" };
-  const value = by(arrows[pressed] ?? pressed);
-  if (value) {
-    event.preventDefault();
-    answer(value);
-  }
+  if (current?.views && told(pressed)) event.preventDefault();
+}
+
+// What a key says to the question itself.
+function told(pressed) {
+  if (current.question.kind === "rank" && /^[1-9]$/.test(pressed)) return current.ranking.pick(Number(pressed) - 1), true;
+  const { kind, levels: n } = current.question;
+  if (gives() && about() === "reply" && pressed === "e") return $("draft").focus(), true;
+  const seven = kind === "compare" && n === 7;
+  const arrows = { ArrowLeft: seven ? "2" : "←", a: seven ? "2" : "←", ArrowRight: seven ? "6" : "→", d: seven ? "6" : "→", t: seven ? "4" : "t", Escape: "esc" };
+  const wanted = (arrows[pressed] ?? pressed).toLowerCase();
+  const found = buttons.find((each) => each.key.toLowerCase() === wanted);
+  if (!found) return false;
+  if (found.act) found.act();
+  else answer(found.value);
+  return true;
 }
 
 // ----------------------------------------------------------------------------------------------------------- start
 
+function language() {
+  speak(true);
+  films.relabel();
+  driving.relabel();
+  writing.label();
+  if (current?.views) ask();
+}
+
 document.addEventListener("keydown", key);
-$("play").addEventListener("click", () => current?.film?.toggle());
-$("back").addEventListener("click", () => current?.film?.step(-1));
-$("forward").addEventListener("click", () => current?.film?.step(1));
-$("scrub").addEventListener("input", () => {
-  const film = current?.film;
-  if (film) film.toggle(false), (film.at = Number($("scrub").value)), film.draw();
-});
-$("speed").addEventListener("change", () => {
-  keep("speed", $("speed").value);
-  $("speed").blur(); // so that keys answer again
-});
 $("undo").addEventListener("click", undo);
 $("note").addEventListener("click", () => note());
 $("skip").addEventListener("click", () => answer({ type: "skip", reason: "" }));
 $("help").addEventListener("click", () => $("keys").showModal());
-$("language").addEventListener("click", () => {
-  language = language === "en" ? "zh" : "en";
-  keep("language", language);
-  speak();
-});
+$("language").addEventListener("click", language);
 $("theme").addEventListener("click", () => {
   const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = dark ? "light" : "dark";
   keep("theme", root.dataset.theme);
 });
 addEventListener("online", send);
-for (const button of document.querySelectorAll("header button, .transport button, .below button"))
-  button.addEventListener("pointerup", () => button.blur()); // whoever clicks goes on by keyboard; whoever tabs stays
+// Whoever clicks goes on by keyboard; whoever tabs stays.
+addEventListener("pointerup", (event) => event.target.closest?.("button")?.blur());
 if (stored("theme", "")) root.dataset.theme = stored("theme", "");
-$("speed").value = stored("speed", "1");
 speak();
+films.relabel();
 count();
 send();
 lease();
