@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from accord.functional.agreement import (
+    ceiling,
     cohen_kappa,
     counted,
     dawid_skene,
@@ -100,6 +101,22 @@ def test_golden_the_interval_holds_the_truth_as_often_as_it_says():
         covered += low <= 0.7 <= high
     assert 51 <= covered <= 60  # 57 expected
     assert all(map(math.isnan, interval(np.zeros((0, 2), int), percent_agreement, rng())))
+
+
+@pytest.mark.parametrize("labels", [2, 3, 5])
+def test_golden_the_ceiling_is_what_knowing_everybodys_mind_would_reach(labels: int):
+    """Two simulated answers an item. Where items are alike, whoever knows the likeliest label reaches the bound; where
+    they differ, the bound stays above."""
+    items, random = 200_000, rng(labels)
+    for shares, reached in ((np.full(items, 0.7), 0.7), (random.choice([0.55, 0.95], items), 0.75)):
+        right = random.random((items, 2)) < shares[:, None]
+        said = np.where(right, 0, random.integers(1, labels, (items, 2)))
+        found = ceiling(float((said[:, 0] == said[:, 1]).mean()), labels)
+        if reached == 0.7:
+            assert found == pytest.approx(0.7, abs=0.005)
+        else:
+            assert 0.76 < found < 0.83 and (said[:, 0] == 0).mean() == pytest.approx(0.75, abs=0.005)
+    assert ceiling(1.0, labels) == 1.0 and ceiling(0.0, labels) == ceiling(1 / labels, labels) == 1 / labels
 
 
 SKILLS = np.array([0.97, 0.9, 0.8, 0.65, 1 / 3])

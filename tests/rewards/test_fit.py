@@ -8,11 +8,12 @@ import torch
 from scipy.stats import spearmanr
 
 from accord.rewards.annotators import Layout, log_likelihood, questions
+from accord.rewards.asked import asked, score
 from accord.rewards.features import Features
 from accord.rewards.fit import RewardConfig, fit, problem_of, split
 from accord.rewards.fitted import load
 from accord.rewards.nets import MLP
-from accord.rewards.posterior import asked, maximise, score
+from accord.rewards.posterior import maximise
 from accord.rewards.training import chosen, gradient, scores
 from accord.types import (
     Approvals,

@@ -1,4 +1,4 @@
-"""End to end: two people at the keyboard, a run that learns from them, both servers killed. Contract: a vote is once."""
+"""End to end: two people, a run that learns from them, both servers killed. Contract: every told vote is there once."""
 
 from __future__ import annotations
 

@@ -94,18 +94,23 @@ def quality(
     limits: Limits | None = None,
     rng: np.random.Generator | None = None,
 ) -> Quality:
-    """All of it. `repeats` names the earlier query that a query asks again, `gold` the known values of queries.
+    """All of it. `repeats` names the earlier query that a query asks again, `gold` the known values of queries; without
+    them, what the queries say.
 
     `refused` are ids of answers that were not accepted for another reason than a skip. `rng` draws the bootstrap.
     """
     rng = rng if rng is not None else np.random.default_rng(0)
     known, standing = {query.id: query for query in queries}, current(answers)
+    if repeats is None:
+        repeats = {query.id: query.repeats for query in known.values() if query.repeats is not None}
+    if gold is None:
+        gold = {query.id: query.gold for query in known.values() if query.gold is not None}
     found = votes(known, standing)
     scales: dict[str, list[Vote]] = defaultdict(list)
     for vote in found:
         scales[vote.scale].append(vote)
     tables = {scale: tabled(of_scale) for scale, of_scale in sorted(scales.items())}
-    annotators = tracks(known, standing, found, repeats or {}, gold or {}, refused)
+    annotators = tracks(known, standing, found, repeats, gold, refused)
     return Quality(
         annotators=annotators,
         agreement=tuple(_agreement(scale, table, rng) for scale, table in tables.items()),
@@ -114,15 +119,9 @@ def quality(
     )
 
 
-def quality_of(
-    store: Store,
-    *,
-    repeats: Mapping[str, str] | None = None,
-    gold: Mapping[str, Value] | None = None,
-    limits: Limits | None = None,
-) -> Quality:
+def quality_of(store: Store, limits: Limits | None = None) -> Quality:
     """The same of all that a store holds."""
-    return quality(store.queries(), store.answers(), repeats=repeats, gold=gold, limits=limits)
+    return quality(store.queries(), store.answers(), limits=limits)
 
 
 def _agreement(scale: str, table: Table, rng: np.random.Generator) -> Agreement:

@@ -21,6 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from accord.rewards.annotators import Layout, Questions, questions
+from accord.rewards.asked import score
 from accord.rewards.augment import cropped, with_pseudo
 from accord.rewards.cnn import CNN, Blocks
 from accord.rewards.denoise import denoised
@@ -31,7 +32,7 @@ from accord.rewards.fused import Fused, Plain, Sums
 from accord.rewards.heads import ask, head, prior, reliabilities
 from accord.rewards.kernel import solve
 from accord.rewards.nets import MLP, Net, SegmentTransformer, Stacked, module_class
-from accord.rewards.posterior import Posterior, empirical, left_out, maximise, score
+from accord.rewards.posterior import Posterior, empirical, left_out, maximise
 from accord.rewards.sampling import sample
 from accord.rewards.settings import RewardConfig, check_kind
 from accord.rewards.training import Chosen, Climb, Plan, Problem, added, chosen, climb, scores
@@ -113,13 +114,10 @@ def _of_given(report: FitReport, given: Evidence, seen: Evidence) -> FitReport:
             more.weight[: len(part.annotator)] if isinstance(more, Comparisons) and more.weight is not None else 1.0
         )
         kept.append(rows[: len(part.annotator)] / weight)
-    people = tuple(one for one in report.annotators if one.annotator in given.annotators and one.part in _names(given))
+    known, names = set(given.annotators), {questions(part).name for part in given.parts}
+    people = tuple(one for one in report.annotators if one.annotator in known and one.part in names)
     heldout = _nanmean(np.concatenate([np.zeros(0), *kept]))
     return replace(report, answers=given.answers, heldout=heldout, annotators=people, heldout_scores=tuple(kept))
-
-
-def _names(evidence: Evidence) -> set[str]:
-    return {questions(part).name for part in evidence.parts}
 
 
 def _fit(

@@ -20,12 +20,13 @@ from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 
 from accord.rewards.annotators import Layout, Questions
+from accord.rewards.asked import Asked, asked
 from accord.rewards.cnn import CNN
 from accord.rewards.features import MEAN_VALUED, Features, value_unit
 from accord.rewards.fitted import Reliability
 from accord.rewards.fourier import Fourier
 from accord.rewards.nets import MLP, Net
-from accord.rewards.posterior import Asked, Posterior, asked
+from accord.rewards.posterior import Posterior
 
 ROWS = 4096  # rows whose features are summed at once: they stay in the cache
 SEEN = 1e-6  # squared logits: where all answers together differ by less per unit of coefficient, they say nothing
@@ -91,16 +92,18 @@ def ask(
 ) -> list[Asked]:
     """Every part's answers, or those to keep, with the columns of the segments that they are about.
 
-    A choice among segments sees only how they differ, so its columns are those less the first segment's.
+    A choice among segments sees only how they differ, so its columns are those less the first segment's, which is
+    left out.
     """
     found = []
     for number, part in enumerate(parts):
         kept = part if keep is None else part.at(torch.from_numpy(np.flatnonzero(keep[number])))
         factor = value_unit(features, part.kind)
-        rows = (basis * factor.unsqueeze(1)).double()[kept.items.clamp_min(0)]
+        items, row = kept.items.unique(dim=0, return_inverse=True)
+        rows = (basis * factor.unsqueeze(1)).double()[items.clamp_min(0)]
         if part.kind not in MEAN_VALUED:
-            rows = (rows - rows[:, :1]) * (kept.items >= 0).unsqueeze(-1)
-        found.append(asked(kept, layout, rows))
+            rows = (rows[:, 1:] - rows[:, :1]) * (items[:, 1:] >= 0).unsqueeze(-1)
+        found.append(asked(kept, layout, rows, row))
     return found
 
 
@@ -144,7 +147,7 @@ def reliabilities(
     found = []
     for part in parts:
         skill, slope, side = (
-            _intervals(posteriors, draws, layout, part, wanted, len(names))
+            _intervals(posteriors, draws, layout, part, wanted)
             for wanted in (("skill_mean", "skill"), ("slope",), ("side",))
         )
         counts = part.annotator.bincount(minlength=len(names))
@@ -178,23 +181,26 @@ def _intervals(
     layout: Layout,
     part: Questions,
     names: tuple[str, ...],
-    annotators: int,
 ) -> Float[np.ndarray, "annotator 3"]:
     """Low, middle and high of the sum of the named arrays, per annotator (slopes: relative to their mean)."""
-    mix = np.zeros((annotators, layout.size))
+    counted = torch.zeros(layout.size, dtype=torch.float64)
     for name, at, entry in layout.entries:
         if name in [f"{part.name}/{wanted}" for wanted in names]:
-            shared = entry.shape == (1,) and name.endswith("_mean")
-            own = np.ones((annotators, 1)) if shared else np.eye(annotators)
-            mix[:, at : at + own.shape[1]] += own - (own.mean(0) if name.endswith("/slope") else 0.0)
+            counted[at : at + math.prod(entry.shape)] = 1.0
+    places = layout.places
+    shared, own = counted[places.shared], counted[places.own[0]]
+
+    def summed(flat: Float[Tensor, "draw trait"]) -> Float[np.ndarray, "draw annotator"]:
+        found = (flat.double()[:, places.own] @ own + (flat.double()[:, places.shared] @ shared).unsqueeze(1)).numpy()
+        return found - found.mean(1, keepdims=True) if names == ("slope",) else found
+
     if draws is not None:
-        return np.quantile(draws.numpy() @ mix.T, (0.05, 0.5, 0.95), axis=0).T
-    means, variances = [], []
-    for posterior in posteriors:
-        start = len(posterior.mode) - layout.size
-        means.append(mix @ posterior.mode[start:].numpy())
-        inverse = posterior.covariance()[start:, start:].numpy()
-        variances.append(np.einsum("ka,ab,kb->k", mix, inverse, mix))
-    spread = Z90 * np.sqrt(np.mean(variances, 0) + np.var(means, 0))
-    middle = np.mean(means, 0)
+        return np.quantile(summed(draws), (0.05, 0.5, 0.95), axis=0).T
+    middles = summed(torch.stack([one.mode[-layout.size :] for one in posteriors]))
+    variances = []
+    for one in posteriors:
+        head = shared.new_zeros(len(one.factor.places.shared) - len(shared))
+        variances.append(one.factor.variance(torch.cat([head, shared]), own).numpy())
+    spread = Z90 * np.sqrt(np.mean(variances, 0) + np.var(middles, 0))
+    middle = np.mean(middles, 0)
     return np.stack([middle - spread, middle, middle + spread], 1)

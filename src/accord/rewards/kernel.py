@@ -21,10 +21,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from accord.rewards.annotators import Layout, Questions
+from accord.rewards.asked import Asked
 from accord.rewards.features import Features
 from accord.rewards.fourier import Fourier, fourier
 from accord.rewards.heads import Head, ask, head, narrow, widen
-from accord.rewards.posterior import STILL, Asked, Posterior, empirical
+from accord.rewards.posterior import STILL, Posterior, empirical
 
 WAVES = 256  # random Fourier features: enough for a few thousand answers about tens of inputs
 REFINED, ROUNDS = 2, 3  # so many of the best are weighed anew, so many times

@@ -19,7 +19,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from accord.rewards.annotators import Layout, Questions, answered, rows, traits
+from accord.rewards.annotators import Layout
+from accord.rewards.arrow import Arrow, Factor, Places
+from accord.rewards.asked import Asked, blocks, gathered, local, score, slopes
 
 STEPS = 40  # Newton steps at most; 6 to 12 are usual
 TOLERANCE = 0.01  # nats: a step that gains less ends the climb; the next would gain its square or so
@@ -27,25 +29,6 @@ ROUNDS = 30  # of the evidence; 4 to 10 are usual
 STILL = 0.05  # see `empirical`
 DRAWS = 8  # of the head, for its annotators
 BOUNDS = (50.0**-2, 0.05**-2)  # prior precisions considered: deviations from 0.05 to 50
-NUDGE = 1e-4  # of a value or a parameter, for differences of gradients
-
-
-@dataclass(frozen=True, eq=False)
-class Asked:
-    """Answers of one part, with the summed features of the segments that each asks about.
-
-    `traits` takes the annotators' parameters to every annotator's own row (`annotators.rows`).
-    """
-
-    part: Questions
-    basis: Float[Tensor, "query place column"]
-    traits: Float[Tensor, "annotator trait parameter"]
-
-
-def asked(part: Questions, layout: Layout, basis: Float[Tensor, "query place column"]) -> Asked:
-    """The rows of annotators are linear in the parameters, so unit vectors show the matrix."""
-    unit = torch.eye(layout.size, dtype=basis.dtype)
-    return Asked(part, basis, rows(part, layout.views(unit)).permute(1, 2, 0).contiguous())
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,14 +36,11 @@ class Posterior:
     """Mode and Cholesky factor of the negative Hessian, over head then annotators, and what they are the mode of."""
 
     mode: Float[Tensor, "parameter"]
-    factor: Float[Tensor, "parameter parameter"]
+    factor: Factor
     evidence: float
     parts: Sequence[Asked]
     centre: Float[Tensor, "parameter"]
     precision: Float[Tensor, "parameter"]
-
-    def covariance(self) -> Float[Tensor, "parameter parameter"]:
-        return torch.cholesky_inverse(self.factor)
 
     def draws(self, members: int, generator: torch.Generator) -> Float[Tensor, "member parameter"]:
         """Draws whose mean is the mode exactly, with the posterior's covariance in expectation."""
@@ -68,85 +48,7 @@ class Posterior:
         if members == 1:
             return self.mode.unsqueeze(0)
         noise = (noise - noise.mean(1, keepdim=True)) * math.sqrt(members / (members - 1.0))
-        return self.mode + torch.linalg.solve_triangular(self.factor.T, noise, upper=True).T
-
-
-def _given(
-    one: Asked, points: Float[Tensor, "point parameter"]
-) -> tuple[Float[Tensor, "point query place"], Float[Tensor, "point annotator trait"]]:
-    """What the answers depend on: the values at their places, and the rows of the annotators."""
-    columns = one.basis.shape[2]
-    values = (points[:, :columns] @ one.basis.flatten(0, 1).T).view(len(points), *one.basis.shape[:2])
-    return values, torch.einsum("ktp,mp->mkt", one.traits, points[:, columns:])
-
-
-def _scored(
-    one: Asked, values: Float[Tensor, "point query place"], table: Float[Tensor, "point annotator trait"]
-) -> Float[Tensor, "point query"]:
-    query = torch.arange(values.shape[1]).expand(len(values), -1)
-    return answered(one.part, traits(one.part, table[:, one.part.annotator]), values, query)
-
-
-def score(parts: Sequence[Asked], points: Float[Tensor, "point parameter"]) -> list[Float[Tensor, "point query"]]:
-    """Log-likelihood of every answer of each part at several points at once."""
-    return [_scored(one, *_given(one, points)) for one in parts]
-
-
-def slopes(
-    one: Asked, points: Float[Tensor, "point parameter"]
-) -> tuple[Float[Tensor, "point"], Float[Tensor, "point parameter"]]:
-    """One part's log-likelihood and its slope at several points at once."""
-    values, table = (given.detach().requires_grad_() for given in _given(one, points))
-    with torch.enable_grad():
-        found = _scored(one, values, table).sum(1)
-    d_values, d_table = torch.autograd.grad(found.sum(), (values, table))
-    d_head = d_values.flatten(1) @ one.basis.flatten(0, 1)
-    return found.detach(), torch.cat([d_head, torch.einsum("ktp,mkt->mp", one.traits, d_table)], 1)
-
-
-@dataclass(frozen=True, eq=False)
-class Local:
-    """Every answer's log-likelihood, slope and curvature in the few numbers that it depends on."""
-
-    score: Float[Tensor, "query"]
-    slope: Float[Tensor, "query own"]
-    curve: Float[Tensor, "query own own"]
-
-
-def local(one: Asked, mode: Float[Tensor, "parameter"]) -> Local:
-    """Curvature by central differences of the exact slope.
-
-    Answers touch each other only through the parameters, so moving one number of all answers at once gives every
-    answer's own small block. All moves are one call, in float64: errors are near 1e-8 of the curvature.
-    """
-    values, table = _given(one, mode.unsqueeze(0))
-    own = torch.cat([values, table[:, one.part.annotator]], -1)
-    moves = NUDGE * torch.eye(own.shape[2], dtype=mode.dtype).unsqueeze(1)
-    own = torch.cat([own, own + moves, own - moves]).detach().requires_grad_()
-    query = torch.arange(own.shape[1]).expand(len(own), -1)
-    with torch.enable_grad():
-        places = values.shape[2]
-        found = answered(one.part, traits(one.part, own[..., places:]), own[..., :places], query)
-    slope = torch.autograd.grad(found.sum(), own)[0]
-    up, down = slope[1:].chunk(2)
-    curve = ((up - down) / (2.0 * NUDGE)).permute(1, 0, 2)
-    return Local(found[0].detach(), slope[0], 0.5 * (curve + curve.transpose(1, 2)))
-
-
-def gathered(
-    one: Asked, each: Local, keep: Bool[Tensor, "query"] | None = None
-) -> tuple[Float[Tensor, "parameter"], Float[Tensor, "parameter parameter"]]:
-    """Slope and curvature of one part's log-likelihood, or of the answers to keep, in the parameters."""
-    basis, who, slope, curve = one.basis, one.part.annotator, each.slope, each.curve
-    if keep is not None:
-        basis, who, slope, curve = basis[keep], who[keep], slope[keep], curve[keep]
-    places, own = basis.shape[1], one.traits[who]
-    flat, wide = basis.flatten(0, 1), own.flatten(0, 1)
-    head = flat.T @ torch.bmm(curve[:, :places, :places], basis).flatten(0, 1)
-    cross = flat.T @ torch.bmm(curve[:, :places, places:], own).flatten(0, 1)
-    rest = wide.T @ torch.bmm(curve[:, places:, places:], own).flatten(0, 1)
-    hessian = torch.cat([torch.cat([head, cross], 1), torch.cat([cross.T, rest], 1)])
-    return torch.cat([slope[:, :places].flatten() @ flat, slope[:, places:].flatten() @ wide]), hessian
+        return self.mode + self.factor.held(self.factor.spread(noise)).T
 
 
 def maximise(
@@ -156,14 +58,15 @@ def maximise(
     start: Float[Tensor, "parameter"],
 ) -> Posterior:
     """The mode by damped Newton steps from `start`, and the curvature there."""
-    mode, damping = start, 0.0
+    mode, damping, given = _places(parts, len(start)).centred(start), 0.0, precision
+    precision = _eased(parts, mode, centre, given)
     best, slope, hessian = _slope(parts, mode, centre, precision)
     for _ in range(STEPS):
         before = best
         while True:
-            factor, info = torch.linalg.cholesky_ex(hessian + torch.diag(damping * precision))
-            if not int(info):
-                trial = mode + torch.cholesky_solve(slope.unsqueeze(1), factor).squeeze(1)
+            factor = hessian.raised(damping * precision).cholesky()
+            if factor is not None:
+                trial = mode + factor.solve(slope)
                 if (reached := _joint(parts, trial, centre, precision)) >= best:
                     break
             if damping > 1e6:
@@ -171,10 +74,11 @@ def maximise(
                 break
             damping = max(4.0 * damping, 0.1)
         mode, damping = trial, (damping / 8.0 if damping > 0.05 else 0.0)
+        precision = _eased(parts, mode, centre, given)
         best, slope, hessian = _slope(parts, mode, centre, precision)
         if reached - before < TOLERANCE:
             break
-    factor = _factor(hessian, precision)
+    factor = _factored(hessian, precision)
     return Posterior(mode, factor, _evidence(best, precision, factor), parts, centre, precision)
 
 
@@ -197,10 +101,12 @@ def empirical(
     """
     noise = torch.randn(columns, DRAWS // 2, generator=torch.Generator().manual_seed(0), dtype=start.dtype)
     noise = torch.cat([noise, -noise], 1)
-    precision, mode, was = precision.clone(), start.clone(), 0.0
+    precision, mode, was = precision.clone(), _places(parts, len(start)).centred(start), 0.0
+    given = precision.clone()
     for _ in range(ROUNDS):
-        level, slope, hessian = _slope(parts, mode, centre, precision)
-        factor = _factor(hessian[:columns, :columns], precision[:columns])
+        precision[columns:] = _eased(parts, mode, centre, given)[columns:]
+        level, slope, head, annotators = _turns(parts, mode, centre, precision, columns)
+        factor = _factor(head, precision[:columns])
         step = torch.cholesky_solve(slope[:columns, None], factor).squeeze(1)
         moved = _climbed(parts, mode, step, level, centre, precision)
         inverse = torch.linalg.solve_triangular(factor, torch.eye(columns, dtype=factor.dtype), upper=False)
@@ -209,7 +115,7 @@ def empirical(
         turn = float((wanted / precision[0]).log())
         draws = moved.repeat(DRAWS, 1)
         draws[:, :columns] += (inverse.T @ noise).T
-        own = _factor(hessian[columns:, columns:], precision[columns:])
+        own = _factored(annotators, precision[columns:])
         moves = _attended(parts, draws, own, centre, precision)
         change = max(float(moves.abs().max()) if len(moves) else 0.0, abs(turn), float(slope[:columns] @ step))
         moved[columns:] += moves
@@ -219,7 +125,7 @@ def empirical(
             break
         was = turn
     best, _, hessian = _slope(parts, mode, centre, precision)
-    factor = _factor(hessian, precision)
+    factor = _factored(hessian, precision)
     return Posterior(mode, factor, _evidence(best, precision, factor), parts, centre, precision)
 
 
@@ -234,15 +140,17 @@ def left_out(posterior: Posterior, folds: Sequence[Sequence[Bool[Tensor, "_"]]])
 
     One Newton step from the mode of all of them, `m - (H - H_fold)^-1 g_fold` (Beirami et al. 2017, eq. 9).
     """
-    parts, whole = posterior.parts, posterior.factor @ posterior.factor.T
+    parts = posterior.parts
     each, modes = [local(one, posterior.mode) for one in parts], []
+    whole = _prior(parts, posterior.precision)
+    for one, found in zip(parts, each, strict=True):
+        whole = whole - gathered(one, found)[1]
     for masks in folds:
         slope, hessian = torch.zeros_like(posterior.mode), whole
         for one, found, mask in zip(parts, each, masks, strict=True):
             d, dd = gathered(one, found, mask)
             slope, hessian = slope - d, hessian + dd
-        step = torch.cholesky_solve(slope.unsqueeze(1), _factor(hessian, posterior.precision)).squeeze(1)
-        modes.append(posterior.mode + step)
+        modes.append(posterior.mode + _factored(hessian, posterior.precision).solve(slope))
     return score(parts, torch.stack(modes))
 
 
@@ -263,18 +171,18 @@ def _climbed(
 def _attended(
     parts: Sequence[Asked],
     draws: Float[Tensor, "draw parameter"],
-    factor: Float[Tensor, "trait trait"],
+    factor: Factor,
     centre: Float[Tensor, "parameter"],
     precision: Float[Tensor, "parameter"],
 ) -> Float[Tensor, "trait"]:
     """A Newton step of the annotators on their log-joint averaged over draws of the head, halved until it climbs."""
-    first = draws.shape[1] - len(factor)
+    first = draws.shape[1] - parts[0].layout.size if parts else draws.shape[1]
     at, centre, precision = draws[0, first:], centre[first:], precision[first:]
     before, slope = -0.5 * float((precision * (at - centre).square()).sum()), precision * (centre - at)
     for one in parts:
         total, d = slopes(one, draws)
         before, slope = before + float(total.mean()), slope + d[:, first:].mean(0)
-    step = torch.cholesky_solve(slope.unsqueeze(1), factor).squeeze(1).clamp(-1.0, 1.0)
+    step = factor.solve(slope).clamp(-1.0, 1.0)
     for _ in range(6):
         moved = torch.cat([draws[:, :first], (at + step).expand(len(draws), -1)], 1)
         after = sum((each.sum() for each in score(parts, moved)), slope.new_zeros(())) / len(draws)
@@ -289,19 +197,63 @@ def _joint(parts: Sequence[Asked], mode: Tensor, centre: Tensor, precision: Tens
     return float(likelihood - 0.5 * (precision * (mode - centre).square()).sum())
 
 
-def _evidence(joint: float, precision: Tensor, factor: Tensor) -> float:
-    return joint + 0.5 * float(precision.log().sum()) - float(factor.diagonal().log().sum())
+def _evidence(joint: float, precision: Tensor, factor: Factor) -> float:
+    normals = factor.places.normals()
+    prior = float(precision.log().sum() + (normals.T @ (normals / precision.unsqueeze(1))).logdet())
+    return joint + 0.5 * (prior - factor.log_determinant())
 
 
-def _slope(parts: Sequence[Asked], mode: Tensor, centre: Tensor, precision: Tensor) -> tuple[float, Tensor, Tensor]:
+def _eased(parts: Sequence[Asked], mode: Tensor, centre: Tensor, precision: Tensor) -> Tensor:
+    """The head's prior is normal; the annotators' let go of those far out."""
+    if not parts:
+        return precision
+    first = len(mode) - parts[0].layout.size
+    own = parts[0].layout.eased(mode[first:], centre[first:], precision[first:])
+    return torch.cat([precision[:first], own])
+
+
+def _places(parts: Sequence[Asked], size: int) -> Places:
+    """Of a head before the annotators; all of a head, where nobody was asked."""
+    if parts:
+        return parts[0].layout.places.after(size - parts[0].layout.size)
+    return Layout((), 0).places.after(size)
+
+
+def _prior(parts: Sequence[Asked], precision: Tensor) -> Arrow:
+    places = _places(parts, len(precision))
+    annotators, own, shared = *places.own.shape, len(places.shared)
+    return Arrow(
+        places,
+        precision.new_zeros(shared, shared),
+        precision.new_zeros(annotators, own, shared),
+        precision.new_zeros(annotators, own, own),
+    ).raised(precision)
+
+
+def _slope(parts: Sequence[Asked], mode: Tensor, centre: Tensor, precision: Tensor) -> tuple[float, Tensor, Arrow]:
     """The log-joint, its gradient and its negative Hessian."""
     level = -0.5 * float((precision * (mode - centre).square()).sum())
-    slope, hessian = precision * (centre - mode), torch.diag(precision)
+    slope, hessian = precision * (centre - mode), _prior(parts, precision)
     for one in parts:
         each = local(one, mode)
         d, dd = gathered(one, each)
         level, slope, hessian = level + float(each.score.sum()), slope + d, hessian - dd
     return level, slope, hessian
+
+
+def _turns(
+    parts: Sequence[Asked], mode: Tensor, centre: Tensor, precision: Tensor, columns: int
+) -> tuple[float, Tensor, Tensor, Arrow]:
+    """The same with the negative Hessian of the head and that of the annotators, each given the other."""
+    level = -0.5 * float((precision * (mode - centre).square()).sum())
+    slope, head = precision * (centre - mode), torch.diag(precision[:columns])
+    annotators = _prior(parts, precision[columns:])
+    for one in parts:
+        each = local(one, mode)
+        found = blocks(one, each)
+        level, slope = level + float(each.score.sum()), slope + found.slope
+        head, annotators = head - found.head, annotators - found.annotators
+    return level, slope, head, annotators
 
 
 def _factor(hessian: Tensor, precision: Tensor) -> Tensor:
@@ -312,3 +264,11 @@ def _factor(hessian: Tensor, precision: Tensor) -> Tensor:
         if not int(info):
             return factor
         damping = max(2.0 * damping, 0.05)
+
+
+def _factored(hessian: Arrow, precision: Tensor) -> Factor:
+    """The same of an arrow."""
+    damping = 0.0
+    while (factor := hessian.raised(damping * precision).cholesky()) is None:
+        damping = max(2.0 * damping, 0.05)
+    return factor

@@ -17,8 +17,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from accord.rewards.annotators import Layout
-from accord.rewards.posterior import Posterior, slopes
+from accord.rewards.annotators import NORMAL, Layout
+from accord.rewards.asked import slopes
+from accord.rewards.posterior import Posterior
 
 CHAINS, WARM, KEEP, LEAPS = 16, 40, 50, 6  # 16 x 50 draws: quantiles at 5% and 95% good to 1% or so of probability
 SCALE = 0.5  # prior deviation of the logarithm of the head's prior deviation, about its most likely value
@@ -30,29 +31,29 @@ def sample(posterior: Posterior, layout: Layout, seed: int) -> Float[Tensor, "dr
     generator = torch.Generator().manual_seed(seed)
     size, columns = len(posterior.mode), len(posterior.mode) - layout.size
     mode, factor = posterior.mode.float(), posterior.factor.float()
-    centre, precision = posterior.centre.float(), posterior.precision.float()
-    parts = [replace(one, basis=one.basis.float(), traits=one.traits.float()) for one in posterior.parts]
+    centre, freedom = posterior.centre.float(), torch.cat([torch.full((columns,), NORMAL), layout.freedom])
+    precision = torch.cat([posterior.precision[:columns].float(), layout.vectors()[1]])
+    parts = [replace(one, basis=one.basis.float()) for one in posterior.parts]
 
     def normal() -> Tensor:
         return torch.randn(CHAINS, size + 1, generator=generator)
 
     def unfold(at: Tensor) -> tuple[Tensor, Tensor]:
         """Parameters, and the factor by which the head differs from its prior deviation."""
-        move = torch.linalg.solve_triangular(factor.T, at[:, :-1].T, upper=True).T
-        return mode + move, (SCALE * at[:, -1:]).exp()
+        return mode + factor.spread(at[:, :-1].T).T, (SCALE * at[:, -1:]).exp()
 
     def climb(at: Tensor) -> tuple[Tensor, Tensor]:
         point, scale = unfold(at)
-        level = -0.5 * (precision * (point - centre).square()).sum(1) - 0.5 * at[:, -1].square()
-        slope, stretch = precision * (centre - point), -at[:, -1:]
+        off = precision * (point - centre).square()
+        level = -0.5 * ((freedom + 1.0) * torch.log1p(off / freedom)).sum(1) - 0.5 * at[:, -1].square()
+        slope, stretch = precision * (freedom + 1.0) / (freedom + off) * (centre - point), -at[:, -1:]
         scaled = torch.cat([scale * point[:, :columns], point[:, columns:]], 1)
         for one in parts:
             total, d = slopes(one, scaled)
             level = level + total
             stretch = stretch + SCALE * (d[:, :columns] * scaled[:, :columns]).sum(1, keepdim=True)
             slope = slope + torch.cat([scale * d[:, :columns], d[:, columns:]], 1)
-        inner = torch.linalg.solve_triangular(factor, slope.T, upper=False).T
-        return level, torch.cat([inner, stretch], 1)
+        return level, torch.cat([factor.gather(slope.T).T, stretch], 1)
 
     at, step, kept = normal(), 0.2, []
     level, slope = climb(at)
