@@ -116,6 +116,8 @@ def test_invariance_the_seed_alone_decides_and_no_step_is_counted(tmp_path: Path
     assert task.steps() == {} and task.tick == 0
 
 
+# Gymnasium's viewer complains while it is thrown away when there was no OpenGL to begin with.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_contract_mujoco_is_drawn_or_says_why_not(tmp_path: Path):
     pytest.importorskip("mujoco", reason="MuJoCo is not installed: no clip of it was made.")
     task = ControlTask(ControlConfig(id="Reacher-v5", envs=1))
