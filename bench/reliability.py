@@ -12,12 +12,13 @@ worker's habits (`habits`), and Dawid and Skene's model. The interval is over de
 
 `spammer_skill`: a fifth of the workers with 30 usable votes or more (voting for a side, where the others' majority is
 for one) answer at random instead, each level as likely. The skills that a fit to all votes finds for them (`reaching`:
-the share whose 90% interval reaches below 0.2); of the others with as many; and how far from the pooled skill those
-with two votes at most come.
+the share whose 90% interval reaches below 0.2; `below_of_100` is of those with 100 votes or more); of the others with
+as many; and how far from the pooled skill those with two votes at most come.
 
 `accuracy_clean`, `accuracy_spammed`: pairwise accuracy on debates not trained on, against the real majority (four folds
-of three debates, an even prediction counts half), from the real votes and from those with spammers. `drop` is their
-difference, its interval over debates.
+of three debates, an even prediction counts half), from the real votes and from those with spammers; `accuracy_length`
+is that of the longer argument, which needs no votes. `drop` is the difference of the first two, its interval over
+debates.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from bench.peers.protocol import Clock, finish, quiet_output, warm_up
 from bench.ukp import Votes
 
 MODE = RewardConfig(kind="linear", members=1)  # one member: the mode itself
-HELD_OUT, LOW, FEW = 0.2, 0.2, 2
+HELD_OUT, LOW, FEW, MUCH = 0.2, 0.2, 2, 100
 EMBEDDED = harness.JOURNAL / "ukp_minilm.npy"
 QUICK = 4  # debates of the short form
 
@@ -123,6 +124,7 @@ def skills_figures(votes: Votes, seed: int) -> tuple[list[float], Result]:
     good = np.setdiff1d(np.flatnonzero(ukp.usable(votes) >= ukp.USABLE), bad)
     return skill[bad].tolist(), {
         "spammers": skill[bad].tolist(),
+        "spammers_answers": answers[bad].tolist(),
         "spammers_low": [reward.report.annotators[k].skill_low for k in bad],
         "others": skill[good].tolist(),
         "few": skill[answers <= FEW].tolist(),
@@ -135,19 +137,21 @@ def accuracy_figures(
 ) -> tuple[list[float], Result]:
     """Pairwise accuracy on debates not trained on: the mean of the folds, and by debate."""
     seen = ukp.spammed(votes, np.random.default_rng(seed))[0] if with_spammers else votes
-    counts, encode = votes.counts(), read_texts(votes, rows)
-    lead = counts[:, 2] - counts[:, 0]
-    _, one_of_pair = np.unique(votes.pair, return_index=True)
-    hits, debate, by_fold = np.full(len(lead), np.nan), votes.debates[one_of_pair], []
+    counts, encode, one_of_pair = votes.counts(), read_texts(votes, rows), np.unique(votes.pair, return_index=True)[1]
+    lead, first, second = counts[:, 2] - counts[:, 0], votes.first[one_of_pair], votes.second[one_of_pair]
+    length = np.array([len(argument.response) for argument in votes.arguments])
+
+    def hits(value: Float[np.ndarray, "argument"], which: np.ndarray) -> Float[np.ndarray, "pair"]:
+        return (1.0 + np.sign(value[first[which]] - value[second[which]]) * np.sign(lead[which])) / 2.0
+
+    found, by_fold, length_by_fold = np.full(len(lead), np.nan), [], []
     for held_out in ukp.folds(votes):
-        reward = fitted(seen, ~held_out, encode, seed)
-        value = reward.value(votes.arguments)[0]
-        gap = np.sign(value[votes.first[one_of_pair]] - value[votes.second[one_of_pair]])
-        rows_ = held_out[one_of_pair] & (lead != 0)
-        hits[rows_] = (1.0 + gap * np.sign(lead))[rows_] / 2.0
-        by_fold.append(float(hits[rows_].mean()))
-    decided = lead != 0
-    return by_fold, {"by_debate": _means(hits[decided], debate[decided], votes.groups)}
+        decided = np.flatnonzero(held_out[one_of_pair] & (lead != 0))
+        found[decided] = hits(fitted(seen, ~held_out, encode, seed).value(votes.arguments)[0], decided)
+        by_fold.append(float(found[decided].mean()))
+        length_by_fold.append(float(hits(length, decided).mean()))
+    by_debate = _means(found[lead != 0], votes.debates[one_of_pair][lead != 0], votes.groups)
+    return by_fold, {"by_debate": by_debate, "length": float(np.mean(length_by_fold))}
 
 
 def work(argv: Sequence[str]) -> None:
@@ -206,11 +210,13 @@ def of_skills(results: Sequence[Result]) -> Result:
         return np.concatenate([np.array(one[name]) for one in results])
 
     bad, good = all_of("spammers"), all_of("others")
+    sure = all_of("spammers_answers") >= MUCH
     far = np.concatenate([np.abs(np.array(one["few"]) - float(str(one["pooled"]))) for one in results])
     return {
         "spammer_skill": {
             "median": float(np.median(bad)),
             "below": float((bad < LOW).mean()),
+            "below_of_100": float((bad[sure] < LOW).mean()),
             "reaching": float((all_of("spammers_low") < LOW).mean()),
             "max": float(bad.max()),
             "count": len(bad),
@@ -234,6 +240,8 @@ def of_accuracy(clean: Result, spammed: Sequence[Result]) -> Result:
     accuracy = float(str(clean["mean"]))
     return {
         "accuracy_clean": accuracy,
+        "accuracy_clean_se": float(np.std(np.array(clean["by_debate"]), ddof=1) / np.sqrt(len(each))),
+        "accuracy_length": float(str(clean["length"])),
         "accuracy_spammed": float(np.mean(with_spammers)),
         "drop": accuracy - float(np.mean(with_spammers)),
         "drop_worst": accuracy - min(with_spammers),

@@ -107,8 +107,8 @@ def test_learning_the_joint_fit_foretells_votes_of_a_crowd_of_one_mind(tmp_path:
     same = replace(votes, level=1 + (lead > 0.5).astype(int) - (lead < -0.5))
     means = reliability.votes_figures(same, 0)[1]["by_debate"]
     assert isinstance(means, dict) and np.mean(means["joint"]) > np.mean(means["majority"]) + 0.02
-    values, _ = reliability.accuracy_figures(same, False, length[:, None].astype(np.float32), 0)
-    assert len(values) == 4 and np.mean(values) > 0.9
+    values, figures = reliability.accuracy_figures(same, False, length[:, None].astype(np.float32), 0)
+    assert len(values) == 4 and np.mean(values) > 0.9 and figures["length"] == pytest.approx(np.mean(values), abs=0.1)
 
 
 def test_golden_the_summary_of_hand_made_results() -> None:
@@ -116,10 +116,19 @@ def test_golden_the_summary_of_hand_made_results() -> None:
     found = reliability.of_votes([{"by_debate": ways}, {"by_debate": ways}])
     assert found["loglik_gain"] == pytest.approx(0.15) and found["loglik_gain_over_habits"] == pytest.approx(0.05)
     assert found["loglik_gain_ci"] == pytest.approx([0.1, 0.2])
-    skills: Result = {"spammers": [0.1, 0.3], "spammers_low": [0.0, 0.25], "others": [0.9], "few": [0.8], "pooled": 0.7}
+    skills: Result = {
+        "spammers": [0.1, 0.3],
+        "spammers_low": [0.0, 0.25],
+        "spammers_answers": [120, 40],
+        "others": [0.9],
+        "few": [0.8],
+        "pooled": 0.7,
+    }
     found = reliability.of_skills([skills])
-    assert found["spammer_skill"] == {"median": 0.2, "below": 0.5, "reaching": 0.5, "max": 0.3, "count": 2}
+    assert found["spammer_skill"] == {
+        "median": 0.2, "below": 0.5, "below_of_100": 1.0, "reaching": 0.5, "max": 0.3, "count": 2,
+    }  # fmt: skip
     assert found["few_from_pool"]["median"] == pytest.approx(0.1)  # type: ignore[index]
-    clean, spammed = {"mean": 0.75, "by_debate": [0.7, 0.8]}, {"mean": 0.74, "by_debate": [0.7, 0.78]}
+    clean, spammed = {"mean": 0.75, "by_debate": [0.7, 0.8], "length": 0.7}, {"mean": 0.74, "by_debate": [0.7, 0.78]}
     found = reliability.of_accuracy(clean, [spammed])
     assert found["drop"] == pytest.approx(0.01) and found["drop_ci_by_debate"] == pytest.approx([0.0, 0.02])

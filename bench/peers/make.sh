@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the peers' own interpreters, .peers/sb3, .peers/imitation and .peers/sbx, in the project's root. Does nothing where they are there.
+# Makes the peers' own interpreters, .peers/sb3, .peers/imitation, .peers/sbx and .peers/minilm, in the project's root. Does nothing where they are there.
 #   sh bench/peers/make.sh [PYTHON]
 # torch goes first, so that no peer chooses another build; the requirement files pin everything that a figure depends on.
 set -eu
@@ -33,3 +33,4 @@ make_peer() {
 make_peer sb3
 make_peer imitation
 make_peer sbx
+make_peer minilm

@@ -33,7 +33,8 @@ class Limits:
     side: float = 0.6  # share of the side preferred, left or right
     gold: float = 0.75  # share of known queries answered right
     consistency: float = 0.6  # share of repeats answered alike
-    agreement: float = 0.8  # agreement with the others' majority, as a share of what those reach themselves
+    agreement: float = 0.9  # agreement with the others' majority, as a share of what those reach themselves
+    answers: int = 20  # annotators of fewer are not tested, so that those of many need not make up for them
     window: int = 50  # newest answers, whose accepted share is held against all earlier ones
 
     def __post_init__(self) -> None:
@@ -66,7 +67,7 @@ def alerts(
     for answer in standing:
         if not isinstance(answer.value, Skip):
             fast[answer.annotator][answer.seconds < limits.seconds] += 1
-    shares = _label_shares(tracks)
+    shares, known = _label_shares(tracks), [track for track in tracks if track.answers >= limits.answers]
     tests: tuple[Callable[[Track], Alert | None], ...] = (
         lambda track: _fast(track, fast[track.annotator], limits),
         lambda track: _one_sided(track, limits),
@@ -77,7 +78,7 @@ def alerts(
     )
     found = []
     for test in tests:
-        tested = [alert for track in tracks if (alert := test(track)) is not None]
+        tested = [alert for track in known if (alert := test(track)) is not None]
         adjusted = holm(np.array([alert.p for alert in tested]))
         found += [
             Alert(alert.reason, alert.annotator, alert.value, alert.limit, float(p), alert.count)

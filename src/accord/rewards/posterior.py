@@ -6,7 +6,8 @@ steps: the rest is a generalised linear model with a few hundred columns, solved
 `log p(w, a | D) = sum log-likelihood + log-priors`, mode `m`, Hessian `-H`: posterior `Normal(m, H^-1)`, evidence
 `log p(D) ~ log-joint(m) + 1/2 log det(prior precision) - 1/2 log det H` (MacKay 1992; Rasmussen and Williams 2006,
 eq. 3.32). Differs from them in: annotators are integrated with the head, and the mixture makes the likelihood only
-nearly concave, so Newton steps are damped (Levenberg 1944) until they climb.
+nearly concave, so Newton steps are damped (Levenberg 1944) until they climb. Where a prior is not normal, it is the one
+that touches it at the mode (`Layout.eased`).
 """
 
 from __future__ import annotations
