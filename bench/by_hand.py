@@ -92,13 +92,17 @@ def by_keyboard(page: Any, folder: Path, seed: int, labels: int, *more: str) -> 
                 continue
             shown = page.eval_on_selector_all("#stage .card", "cards => cards.map((card) => card.dataset.segment)")
             asked = question(store, shown)
-            if asked is None or asked.id == told:
-                page.wait_for_timeout(20)
+            if asked is None:
                 continue
-            page.keyboard.press(KEYS[level(teacher, store, asked, shown)])
-            pressed.times.append(time.perf_counter())
-            pressed.rounds.append(asked.round)
+            page.keyboard.press(
+                KEYS[level(teacher, store, asked, shown)]
+            )  # in vain while it was not looked at for long
+            if asked.id != told:
+                pressed.rounds.append(asked.round)
+                pressed.times.append(0.0)
+            pressed.times[-1] = time.perf_counter()
             told = asked.id
+            page.wait_for_timeout(20)
         store.close()
         process.wait()
     return records.read_result(folder).true_return.mean, pressed

@@ -171,7 +171,7 @@ def measured(url: str, folder: Path, load: Load) -> dict[str, object]:
     """One backend."""
     store = Store(url)
     ids = store.add([Collected(Reply("Why?", f"reply {i}"), Provenance("talk", 0, 0, 0, i, 0)) for i in range(100)])
-    count = int(load.clients * load.seconds * max(load.pace, MOST) / OVERLAP) + load.clients
+    count = int(load.clients * load.seconds * (2 * load.pace or MOST) / OVERLAP) + load.clients
     store.ask([Query(f"q{i}", "compare", (ids[i % 99], ids[99]), 3, overlap=OVERLAP) for i in range(count)])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

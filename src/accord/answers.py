@@ -24,7 +24,7 @@ def export(
     /,
     *,
     to: Path | None = None,
-    form: Annotated[Form | None, Parameter(name="--as")] = None,
+    form: Annotated[Form | Literal["clips"] | None, Parameter(name="--as")] = None,
     names: bool = False,
     policy: Literal["sb3"] | None = None,
 ) -> None:
@@ -40,7 +40,8 @@ def export(
         The file for the answers; its ending says how: .jsonl, .csv, .tsv or .parquet, and .gz behind it.
     form
         lossless (where not given): all of the store but the sealed truth, to be imported again. preferences:
-        prompt, chosen, rejected, margin. approvals, ratings, rankings: likewise for those kinds of answer.
+        prompt, chosen, rejected, margin. approvals, ratings, rankings: likewise for those kinds of answer. clips: a
+        folder of videos of what was asked about.
     names
         With the annotators' names, not their pseudonyms alone.
     policy
@@ -54,9 +55,32 @@ def export(
         trained.export(Path(place), out)
         print(out)
     elif to is not None and out is None and policy is None:
-        _export_answers(place, to, form or "lossless", names)
+        if form == "clips":
+            _export_clips(place, to)
+        else:
+            _export_answers(place, to, form or "lossless", names)
     else:
         raise InputError("give OUT, and --policy, for a run's policy, or --to FILE, --as and --names for answers.")
+
+
+def _export_clips(place: str, to: Path) -> None:
+    """A video of every clip that was asked about, named by its segment's id."""
+    from accord.tasks import video
+    from accord.tasks.film import Projector
+    from accord.types import Steps
+
+    with _opened(place) as store:
+        ids = list(dict.fromkeys(id for query in store.queries() for id in query.segments))
+        rows = zip(ids, store.segments(ids), store.provenance(ids), strict=True)
+        clips = [(id, segment, origin) for id, segment, origin in rows if isinstance(segment, Steps)]
+        store.log("export", about="clips")
+    to.mkdir(parents=True, exist_ok=True)
+    projector = Projector()
+    for id, segment, origin in clips:
+        frames, fps = projector.frames(segment, origin)
+        video.write(frames, fps, to / f"{id[:16]}.mp4")
+    projector.close()
+    print(f"{to}: {len(clips):,} clips")
 
 
 def _export_answers(place: str, to: Path, form: Form, names: bool) -> None:

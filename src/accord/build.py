@@ -100,7 +100,9 @@ def asking(settings: config.RunConfig, store: Store, out: Path, progress: Progre
         return
     from accord.web.serve import serving  # a run with a teacher need not know it
 
-    with serving(store, out / records.SECRET, browser=True, folder=out) as link:
+    page = settings.feedback
+    secret = out / records.SECRET
+    with serving(store, secret, page.host, page.port or None, True, out, page.least_seconds) as link:
         progress.announce(f"Answer here: {link}")
         yield
 

@@ -81,7 +81,15 @@ def run(
 
 
 @app.command
-def serve(store: str, /, *, host: str = "127.0.0.1", port: int | None = None, browser: bool = True) -> int:
+def serve(
+    store: str,
+    /,
+    *,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    browser: bool = True,
+    least_seconds: float = 0.5,
+) -> int:
     """Serves the annotation page of a store until it is stopped; answers are kept as they come.
 
     Parameters
@@ -94,6 +102,8 @@ def serve(store: str, /, *, host: str = "127.0.0.1", port: int | None = None, br
         The port; 8421 where not given, or a free one where that is taken.
     browser
         Open the page.
+    least_seconds
+        An answer that took less is refused.
     """
     import time
 
@@ -104,7 +114,7 @@ def serve(store: str, /, *, host: str = "127.0.0.1", port: int | None = None, br
     folder, opened = Path(store), Store(lineage.url_at(store, new=True))
     try:
         run = folder if records.is_run(folder) else None
-        with serving(opened, _secret(store), host, port, browser, run) as link:
+        with serving(opened, _secret(store), host, port, browser, run, least_seconds) as link:
             print(link, flush=True)
             while True:
                 time.sleep(3600)

@@ -37,6 +37,8 @@ class FeedbackConfig:
     falling: float = 1.0  # later rounds ask as (1 + t) to minus this power: imitation #771 chose 1; 0: alike (B-Pref)
     growth: float = 0.0  # the steps of round t are as (1 + t) to this power: 0 spreads them evenly
     ahead: float = 0.5  # share of a round's steps that the policy takes while people answer; 0: it waits for them
+    host: str = "127.0.0.1"  # where the page listens; others than this machine's own are open to the network
+    port: int = 0  # of the page; 0: 8421, or a free one where that is taken
     repeats: float = 0.03  # of what people were asked, asked again beside what is due: are they consistent?
     least_seconds: float = 0.5  # an answer of the page that took less is refused
     pretrain: int = 0  # steps on the entropy of states before the first question (PEBBLE, arXiv:2106.05091: 9,000)
@@ -50,6 +52,7 @@ class FeedbackConfig:
         _within("feedback.falling", self.falling, 0.0, 4.0)
         _within("feedback.growth", self.growth, 0.0, 4.0)
         _within("feedback.ahead", self.ahead, 0.0, 1.0)
+        _within("feedback.port", self.port, 0, 65_535)
         _within("feedback.repeats", self.repeats, 0.0, 1.0)
         _within("feedback.least_seconds", self.least_seconds, 0.0, 60.0)
         _within("feedback.pretrain", self.pretrain, 0, 10**12)

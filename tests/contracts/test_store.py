@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from accord.feedback.rows import Asked
 from accord.feedback.store import Lease, Served, Store, TooLate, Visit, current
 from accord.types import (
     Answer,
@@ -317,6 +318,18 @@ def told(store: Store, answer: Answer) -> int | InputError:
 
 def plain(fate: int | InputError) -> object:
     return (type(fate), str(fate))
+
+
+def test_invariance_to_how_many_queries_are_kept_in_memory(store, clock):
+    """A question is what it was asked as, read again or not; that one is not there is not remembered."""
+    ids = ask(store, 5, annotators="a")
+    forgetful = Asked(most=1)
+    with store._read() as connection:
+        for wanted in (ids[:2], ["q9"], ids[1:4], ids):
+            read = forgetful.of(connection, wanted)
+            assert read == store.asked(wanted) == {query.id: query for query in store.queries() if query.id in wanted}
+    store.ask([replace(store.queries(["q0"])[0], id="q9")])
+    assert store.asked(["q9", "q0"]).keys() == {"q0", "q9"}
 
 
 def test_contract_what_is_given_back_goes_out_again_in_the_same_visit(store):

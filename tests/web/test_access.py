@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
+from accord.feedback.store import Store
 from accord.types import InputError
 from accord.web import access
 from accord.web.access import Keys, Limit, same_origin
-from accord.web.serve import listen, secret_of
+from accord.web.serve import listen, secret_of, serving
 
 
 def test_golden_a_link_makes_a_session_that_only_its_own_server_knows():
@@ -71,3 +74,12 @@ def test_golden_a_taken_port_is_refused_where_it_was_asked_for():
     with listen("127.0.0.1", 0) as taken:
         with pytest.raises(InputError, match="choose another --port"):
             listen("127.0.0.1", taken.getsockname()[1])
+
+
+def test_contract_a_process_that_has_served_is_as_it_was_before(tmp_path: Path):
+    """Threads take turns as often as before, and all garbage is collected again."""
+    before, store = (sys.getswitchinterval(), gc.get_freeze_count()), Store("sqlite://")
+    with serving(store, tmp_path / "web.secret", port=0):
+        assert sys.getswitchinterval() < before[0] and gc.get_freeze_count() > before[1]
+    assert (sys.getswitchinterval(), gc.get_freeze_count()) == before
+    store.close()

@@ -91,6 +91,17 @@ def test_contract_a_delivery_that_is_repeated_is_stored_once(store: Store, brows
     assert {each["seq"] for each in (*first, *again)} == {store.answers()[0].seq} and len(store.answers()) == 1
 
 
+def test_contract_who_did_not_look_is_refused_but_may_pass_or_change_their_mind(store: Store, browser: Browser):
+    client = browser()
+    first, second = lease(client, 2)
+    (hasty,) = send(client, answer_to(first, seconds=0.2))
+    assert hasty["status"] == 422 and "looked at for 0.5 s" in hasty["why"] and store.answers() == []
+    passed = {**answer_to(second, seconds=0.2), "value": {"type": "skip", "reason": ""}}
+    looked = answer_to(first, seconds=0.6)
+    changed = {**answer_to(first, level=0, seconds=0.1), "supersedes": looked["id"]}
+    assert all(each["stored"] for each in send(client, passed, looked, changed))
+
+
 def test_contract_a_changed_mind_supersedes(store: Store, browser: Browser):
     client = browser()
     first = answer_to(lease(client)[0], level=2)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -131,9 +132,11 @@ def test_contract_an_answer_and_the_next_lease_are_one_commit(asked: Asked, monk
 
 def test_golden_the_number_that_wait_is_counted_once_a_second(asked: Asked, monkeypatch: pytest.MonkeyPatch):
     store, desk = asked(3, 1, ["ann"])
+    now = [100.0]
+    monkeypatch.setattr(desk_module, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=lambda seconds: None))
     (one,) = called(desk, "ann", limit=1).leases
     assert called(desk, "ann", [draft("ann", one)]).waiting == 3
-    monkeypatch.setattr(desk_module, "COUNT_SECONDS", 0.0)
+    now[0] += desk_module.COUNT_SECONDS
     assert called(desk, "ann").waiting == store.waiting() == 2
 
 

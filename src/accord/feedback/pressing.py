@@ -72,9 +72,9 @@ def rest(connection: Connection, me: int, most: int, now: float) -> list[Pressin
 
 
 def dispute(connection: Connection, me: int, id: str) -> None:
-    """Opens one more place of a question, for who reviews. InputError: it is not there, or they have answered it."""
-    if connection.execute(select(queries.c.id).where(queries.c.id == id)).first() is None:
-        raise InputError(f"query {id!r} is not in the store; take one that was asked.")
+    """Opens one more place of a question, for who reviews. InputError: there is none, or they have answered it."""
+    if connection.execute(select(queries.c.id).where(queries.c.id == id, queries.c.gold.is_(None))).first() is None:
+        raise InputError(f"query {id!r} is not in the store, or its answer is known; take one that was asked.")
     if connection.execute(select(answers.c.seq).where(answers.c.query == id, answers.c.annotator == me)).first():
         raise InputError("you have answered this question already: undo that answer, or let another decide.")
     full = queries.c.answered >= queries.c.overlap

@@ -46,7 +46,7 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping]) ->
         connection.execute(insert(table).on_conflict_do_nothing(), rows)
 
 
-def replace(connection: Connection, table: Table, rows: Sequence[Mapping]) -> None:
+def upsert(connection: Connection, table: Table, rows: Sequence[Mapping]) -> None:
     """Inserts the rows, each in the place of the one that has its primary key."""
     if rows:
         connection.execute(_replacing(table, connection.dialect.name == "postgresql"), rows)
@@ -141,7 +141,7 @@ def _queries(rows: Iterable[Row]) -> Iterator[Query]:
 
 
 class Asked:
-    """Queries by id, kept once they were read: a query that was asked never changes."""
+    """Queries by id, kept once they were read: of a query that was asked nothing changes but its overlap."""
 
     def __init__(self, most: int = 20_000) -> None:
         self._kept: dict[str, Query] = {}

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from dataclasses import replace as replace_
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import (
     Connection,
@@ -35,10 +34,10 @@ from accord.feedback.rows import (
     Asked,
     load_answers_by_id,
     missing,
-    replace,
     rows_among,
     stranger,
     take_numbers,
+    upsert,
 )
 from accord.feedback.sides import order
 from accord.feedback.tables import answers, leases, queries, segments
@@ -112,11 +111,11 @@ def lease_each(
     if not any_pressing(connection):
         return _usual(connection, asked, wants, seconds, now)
     made = [[*_pressed(connection, asked, want, seconds, now)] for want in wants]
-    left = [replace_(want, limit=want.limit - len(first)) for want, first in zip(wants, made, strict=True)]
+    left = [replace(want, limit=want.limit - len(first)) for want, first in zip(wants, made, strict=True)]
     for first, more in zip(made, _usual(connection, asked, left, seconds, now), strict=True):
         first += more
     for want, found in zip(wants, made, strict=True):
-        lacking = replace_(want, limit=want.limit - len(found))
+        lacking = replace(want, limit=want.limit - len(found))
         found += _pressed(connection, asked, lacking, seconds, now, last=True)
     return made
 
@@ -182,7 +181,7 @@ def _leased(
         for (me, _), its in zip(taken, made, strict=True)
         for it in its
     ]
-    replace(connection, leases, rows)  # in the place of one that ran out
+    upsert(connection, leases, rows)  # in the place of one that ran out
     return made
 
 

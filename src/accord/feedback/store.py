@@ -12,12 +12,13 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, func, insert, select
 
-from accord.feedback import audit, forget, pressing, slots, tables, visits
+from accord.feedback import audit, forget, pressing, slots, tables
 from accord.feedback.checks import check_query, check_text
 from accord.feedback.codec import (
     provenance_row,
@@ -42,13 +43,13 @@ from accord.feedback.rows import (
     load_queries_by_id,
     lock_slots,
     missing,
-    replace,
     rows_of,
     select_answers,
     take_numbers,
+    upsert,
 )
 from accord.feedback.slots import Lease, TooLate
-from accord.feedback.visits import Served, Visit
+from accord.feedback.visits import Served, Visit, serve
 from accord.types import Answer, Collected, InputError, Provenance, Query, Segment, SegmentId, segment_id
 
 __all__ = ["Lease", "Served", "Store", "TooLate", "Visit", "current"]
@@ -127,7 +128,7 @@ class Store:
         row = {"segment": segment, "hash": hashlib.sha256(data).hexdigest(), "mime": mime, "bytes": data}
         with self._write() as connection:
             missing(connection, tables.segments.c.id, [segment], "segment")
-            replace(connection, tables.media, [row])
+            upsert(connection, tables.media, [row])
 
     def media(self, segment: SegmentId) -> tuple[str, bytes] | None:
         with self._read() as connection:
@@ -155,7 +156,7 @@ class Store:
             raise InputError(f"annotator {annotator!r} is registered as a {known}, not a {kind}; take another name.")
 
     def ask(self, queries: Sequence[Query]) -> None:
-        """Asks what was not asked before; a repeated id must repeat its query."""
+        """Asks what was not asked before; a repeated id must repeat its query, whose overlap may have grown since."""
         for query in queries:
             check_query(query)
         wanted = {query.id: query for query in queries}
@@ -163,7 +164,7 @@ class Store:
             first = take_numbers(connection, "queries", len(wanted)) + 1
             known = load_queries_by_id(connection, wanted)
             for query in queries:
-                if known.get(query.id, wanted[query.id]) != query:
+                if replace(known.get(query.id, wanted[query.id]), overlap=query.overlap) != query:
                     raise InputError(f"query {query.id!r} is asked already with another content; give it a new id.")
             fresh = [query for id, query in wanted.items() if id not in known]
             missing(connection, tables.segments.c.id, [id for query in fresh for id in query.segments], "segment")
@@ -221,14 +222,14 @@ class Store:
             me = annotator_number(connection, annotator)
             return slots.lease(connection, self._asked, slots.Want(me, limit), seconds, self._clock())
 
-    def serve(self, visits_: Sequence[Visit], seconds: float = 300.0) -> list[Served | InputError]:
+    def serve(self, visits: Sequence[Visit], seconds: float = 300.0) -> list[Served | InputError]:
         """Answers and leases of several annotators in one transaction: one commit for all of them.
 
         All answers first, each as `answer` would by itself, with a fate of its own: its seq or why it was refused. Then
         the leases, each as `lease` would in turn. InputError in the place of a visit of nobody who is registered.
         """
         with self._take() as connection:
-            return visits.serve(connection, self._asked, visits_, seconds, self._clock())
+            return serve(connection, self._asked, visits, seconds, self._clock())
 
     def release(self, annotator: str, queries: Sequence[str] = ()) -> None:
         """Gives leases back before they run out (all of them by default), as a teacher does that starts again."""

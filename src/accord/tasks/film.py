@@ -53,7 +53,12 @@ class Projector:
         self._lock = threading.Lock()
 
     def strip(self, segment: Steps, origin: Provenance) -> Strip:
-        """The frames of a segment: its own pictures, else rendered from its simulator's state, else plotted."""
+        """The frames of a segment as one picture."""
+        frames, fps = self.frames(segment, origin)
+        return Strip(joined(frames), len(frames), fps)
+
+    def frames(self, segment: Steps, origin: Provenance) -> tuple[list[Image.Image], float]:
+        """Its own pictures, else rendered from its simulator's state, else plotted; and how many make a second."""
         seen = segment.observation.dtype == np.uint8
         with self._lock:
             env = self._opened(origin.task) if seen or origin.replay else None
@@ -63,8 +68,7 @@ class Projector:
                 frames = observed(segment, env.observation_space)
             else:
                 frames = played(env, segment, np.frombuffer(origin.replay, np.float64)) or plotted(segment)
-            fps = FPS if env is None else fps_of(env, origin.task)
-        return Strip(joined(frames), len(frames), fps)
+            return frames, FPS if env is None else fps_of(env, origin.task)
 
     def _opened(self, id: str) -> gymnasium.Env | None:
         if id not in self._envs:

@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from accord.feedback.checks import LONGEST, MARKS
 from accord.feedback.sides import order
 from accord.feedback.store import Lease, Store, TooLate
-from accord.types import Answer, InputError, Query
+from accord.types import Answer, InputError, Query, Skip
 from accord.web import dashboard
 from accord.web.access import COOKIE, HEADER, SESSION_SECONDS, Keys, Limit, Session, same_origin
 from accord.web.board import Board
@@ -40,6 +40,7 @@ from accord.web.words import LANGUAGES, WORDS, language_of
 
 AHEAD = 3  # questions that a page holds: the next is there before it is asked for
 LEASE_SECONDS = 600.0
+LEAST_SECONDS = 0.5
 BODY = 256 * 1024  # bytes of a request at most
 HEADERS = {
     "Content-Security-Policy": (
@@ -102,6 +103,7 @@ class Site:
     media: Media
     limit: Limit
     pages: Environment
+    least: float
 
 
 def create(
@@ -110,8 +112,12 @@ def create(
     limit: Limit | None = None,
     presence: Presence | None = None,
     folder: Path | None = None,
+    least: float = LEAST_SECONDS,
 ) -> FastAPI:
-    """The application; `folder` is that of the run that the dashboard tells of. It does not close the store."""
+    """The application. It does not close the store.
+
+    `folder` is that of the run that the dashboard tells of; an answer that took less than `least` seconds is refused.
+    """
     media, desk, drives = Media(store), Desk(store, LEASE_SECONDS), Drives(store, keys)
 
     @asynccontextmanager
@@ -123,7 +129,7 @@ def create(
 
     app = FastAPI(title="accord", docs_url=None, redoc_url=None, lifespan=lifespan)
     pages = Environment(loader=PackageLoader("accord.web"), autoescape=select_autoescape(default=True))
-    app.state.site = Site(presence or Presence(), desk, store, keys, media, limit or Limit(), pages)
+    app.state.site = Site(presence or Presence(), desk, store, keys, media, limit or Limit(), pages, least)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     app.include_router(routes)
     watched = dashboard.Watched(Board(store, folder), store, keys, pages, who, changing)
@@ -186,14 +192,15 @@ def page(request: Request, here: Here, session: Known) -> str:
     """The page itself, in the browser's language."""
     language = language_of(request.headers.get("accept-language", ""))
     words = {key: dict(zip(LANGUAGES, both, strict=True)) for key, both in WORDS.items()}
-    told = {"token": here.keys.token(session), "header": HEADER, "ahead": AHEAD, "annotator": session.annotator}
+    told = {"token": here.keys.token(session), "header": HEADER, "ahead": AHEAD, "least": here.least}
+    told["annotator"] = session.annotator
     data = json.dumps({"words": words, **told})
     template, reviews = here.pages.get_template("annotate.html.jinja"), session.role != "annotator"
     return template.render(language=language, words=words, data=data, reviews=reviews)
 
 
-@routes.post("/api/lease")
-async def lease(wanted: Wanted, here: Here, session: Changing) -> dict[str, Any]:
+@routes.post("/api/lease", response_model=dict[str, Any])
+async def lease(wanted: Wanted, here: Here, session: Changing) -> Response:
     """Questions for this annotator alone, for a while."""
     return _json(_dealt(here, await _called(here, session, [], wanted)))
 
@@ -215,8 +222,8 @@ def clip(id: str, here: Here, session: Known) -> Response:
     return Response(found[1], media_type=found[0].partition(";")[0], headers=kept)
 
 
-@routes.post("/api/answers")
-async def answers(outbox: Outbox, here: Here, session: Changing) -> dict[str, Any]:
+@routes.post("/api/answers", response_model=dict[str, Any])
+async def answers(outbox: Outbox, here: Here, session: Changing) -> Response:
     """Stores answers, each with a fate of its own, and deals the next questions where they are wanted."""
     told = await _called(here, session, outbox.answers, outbox.lease)
     results = [_fate(sent, found) for sent, found in zip(outbox.answers, told.fates, strict=True)]
@@ -224,7 +231,7 @@ async def answers(outbox: Outbox, here: Here, session: Changing) -> dict[str, An
 
 
 async def _called(here: Site, session: Session, answers: list[Sent], wanted: Wanted | None) -> Told:
-    """What the desk has to say. 503 where the store fails: nothing was stored, and the page keeps its answers."""
+    """What the desk has to say. 503 where the store fails: nothing is acknowledged, and the page keeps its answers."""
     drafts = [Draft(sent.query, sent.token, partial(_answer, here, session, sent)) for sent in answers]
     limit, afresh = (wanted.limit, wanted.afresh) if wanted else (0, False)
     try:
@@ -245,8 +252,8 @@ def _dealt(here: Site, told: Told) -> dict[str, Any]:
     return {"questions": [_question(each) for each in told.leases], "waiting": told.waiting, "over": over}
 
 
-def _json(value: dict[str, Any]) -> Any:
-    """As bytes at once: what comes from here need not be looked at again."""
+def _json(value: dict[str, Any]) -> Response:
+    """As bytes at once: what was made here need not be validated."""
     return Response(to_json(value), media_type="application/json")
 
 
@@ -270,6 +277,10 @@ def _answer(here: Site, session: Session, sent: Sent, query: Query) -> Answer:
         value = given(here.store, here.keys, session, query, sent.value)
     else:
         value = meant(query, sent.value, shown)
+        if sent.seconds < here.least and not sent.supersedes and not isinstance(value, Skip):
+            raise InputError(
+                f"an answer took {sent.seconds:g} s, and what is judged is looked at for {here.least:g} s: look again."
+            )
     made = Answer(sent.id, sent.query, session.annotator, value, shown, sent.seconds, sent.text, sent.supersedes)
     return replace(made, marks=tuple(sorted(set(sent.marks))))
 

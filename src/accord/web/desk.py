@@ -18,7 +18,7 @@ from accord.types import Answer, InputError, Query
 
 MOST = 64  # in one transaction: whoever is in it waits for all of it
 GATHER_SECONDS = 0.004  # how long the first of a batch waits for others
-COUNT_SECONDS = 1.0  # how old the number of waiting questions may be: to count many takes milliseconds
+COUNT_SECONDS, COUNT_SHARE = 1.0, 0.01  # how old the number of waiting questions may be; what counting may take
 
 Job = TypeVar("Job")
 Done = TypeVar("Done")
@@ -82,7 +82,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Told:
-    """The fate of each draft, the new leases, and how many questions wait, as of a second ago at most."""
+    """The fate of each draft, the new leases, and how many questions wait, as of a second ago or so."""
 
     fates: list[int | InputError]
     leases: list[Lease]
@@ -94,7 +94,7 @@ class Desk:
 
     def __init__(self, store: Store, seconds: float) -> None:
         self._store, self._seconds = store, seconds
-        self._counted, self._waiting = -COUNT_SECONDS, 0
+        self._waiting, self._count_at = 0, 0.0
         self.call: Shared[Call, Told | InputError] = Shared(self._serve, GATHER_SECONDS)
 
     def _serve(self, calls: list[Call]) -> list[Told | InputError]:
@@ -109,8 +109,12 @@ class Desk:
         ]
 
     def _count(self) -> int:
-        if time.monotonic() - self._counted >= COUNT_SECONDS:
-            self._waiting, self._counted = self._store.waiting(), time.monotonic()
+        """Not each time: of 100,000 it takes PostgreSQL 40 ms."""
+        begun = time.monotonic()
+        if begun >= self._count_at:
+            self._waiting = self._store.waiting()
+            took = time.monotonic() - begun
+            self._count_at = begun + max(COUNT_SECONDS, took / COUNT_SHARE)
         return self._waiting
 
 

@@ -20,7 +20,7 @@ import uvicorn
 from accord.feedback.store import Store
 from accord.types import InputError
 from accord.web.access import Keys
-from accord.web.app import Presence, create
+from accord.web.app import LEAST_SECONDS, Presence, create
 
 LOCAL, PORT = "127.0.0.1", 8421
 OWNER = "owner"  # who opens the link that is printed
@@ -37,18 +37,19 @@ def serving(
     port: int | None = None,
     browser: bool = False,
     folder: Path | None = None,
+    least: float = LEAST_SECONDS,
 ) -> Iterator[str]:
     """Serves a store while inside, and gives the link by which its owner comes.
 
     `secret` is the file that holds what links and cookies are signed with, made where it is missing: pages that were
     open before a restart go on. `port` None is the usual one, or any free one where that is taken. `browser`: on a
-    terminal the link is opened too. `folder` is that of the run that the dashboard tells of. InputError where
-    the server does not start.
+    terminal the link is opened too. `folder` and `least` are those of `app.create`. InputError where the server does
+    not start.
     """
     keys, at = Keys(secret_of(secret)), listen(host, port)
     # A person's page waits for nothing long; whatever else is open is cut off when the server ends.
     presence = Presence()
-    app = create(store, keys, presence=presence, folder=folder)
+    app = create(store, keys, presence=presence, folder=folder, least=least)
     settings = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
     server = uvicorn.Server(settings)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([at])), name="accord-web", daemon=True)

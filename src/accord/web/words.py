@@ -116,6 +116,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "unseen": ("A question could not be shown and was passed over.", "有一个问题无法显示，已跳过。"),
     "refused": ("An answer was not taken: {why}", "有一个回答未被接受：{why}"),
     "ended": ("Your session has ended: open your invitation link again.", "会话已结束：请重新打开邀请链接。"),
+    "look_longer": ("That was quick: look a little longer", "太快了，请再看一会儿"),
     "watch": ("Watch both to the end once", "请先把两段都看完一遍"),
     "keys": ("Keys", "快捷键"),
     "keys_judge": ("Answers", "回答"),

@@ -38,7 +38,7 @@ async function lease() {
     const found = await post("/api/lease", { limit: afresh ? data.ahead : data.ahead - queue.length || 1, afresh });
     if (afresh) queue = queue.filter(({ supersedes }) => supersedes);
     lost = false;
-    take(found);
+    dealt(found);
     banner();
   } catch (error) {
     lost = true;
@@ -49,7 +49,7 @@ async function lease() {
   if (!current) next();
 }
 
-function take(found) {
+function dealt(found) {
   $("waiting").textContent = Math.max(0, found.waiting - outbox.length);
   const taken = new Set([current?.question.query, ...outbox.map(({ query }) => query)]);
   for (const question of found.questions.filter(({ query }) => !taken.has(query))) {
@@ -92,7 +92,7 @@ async function send() {
     const told = new Map(found.results.map((result) => [result.id, result]));
     outbox = outbox.filter((answer) => !told.has(answer.id));
     for (const result of found.results) if (!result.stored) toast(word("refused", { why: result.why }));
-    if (more) take(found);
+    if (more) dealt(found);
     banner();
   } catch {
     lost ||= more;
@@ -338,12 +338,14 @@ function answer(value) {
   const given = ["skip", "written", "given"].includes(value.type);
   if (!given && !ready()) return toast(word(texts.hidden() ? "unveil_first" : "watch"));
   const { question, supersedes, views } = current;
+  const seconds = (performance.now() - current.began) / 1000;
+  if (!given && !supersedes && seconds < data.least) return toast(word("look_longer"));
   const sent = {
     id: unique(),
     query: question.query,
     token: question.token,
     value,
-    seconds: Math.min(86_400, (performance.now() - current.began) / 1000),
+    seconds: Math.min(86_400, seconds),
     text: $("text").value.trim(),
     marks: [...(current.film?.marks ?? [])],
     supersedes,

@@ -204,7 +204,7 @@ function alert({ reason, annotator, value, limit, count }) {
   const text = make("span", "", { className: "grow" });
   if (annotator) text.append(make("b", annotator), " ");
   text.append(word(REASONS[reason] ?? reason, { value: format(value), limit: format(limit) }));
-  row.append(make("span", "!", { className: "warn", ariaHidden: "true" }), text, make("small", number(count)));
+  row.append(make("span", "!", { className: "warn", ariaHidden: "true" }), text, make("small", word("resting", { count: number(count) })));
   return row;
 }
 
