@@ -18,7 +18,7 @@ from accord.feedback.quality import Quality, quality
 from accord.feedback.store import Store, current
 from accord.rewards.features import read, scaled
 from accord.rewards.fitted import FittedReward, load
-from accord.types import Answer, InputError, Query, SegmentId, Steps, Value
+from accord.types import Answer, InputError, Query, SegmentId, Steps
 
 Json = dict[str, Any]
 
@@ -45,7 +45,7 @@ class Board:
         if now - self._at > FRESH_SECONDS:
             self._read()
             if len(self._answers) != self._rested:
-                found = quality(self._queries.values(), self._answers, repeats=self._repeats(), gold=self._gold())
+                found = quality(self._queries.values(), self._answers)
                 people = {None, *self._store.people()}  # a teacher's track is shown, and raises no alarm
                 found = replace(found, alerts=tuple(each for each in found.alerts if each.annotator in people))
                 self._told = {**told(found), "pace": self._pace(), "answers": len(self._answers)}
@@ -85,12 +85,6 @@ class Board:
         unread = list({answer.query: None for answer in fresh if answer.query not in self._queries})
         self._queries |= {query.id: query for query in self._store.queries(unread)} if unread else {}
         self._answers += fresh
-
-    def _gold(self) -> Mapping[str, Value]:
-        return {id: query.gold for id, query in self._queries.items() if query.gold is not None}
-
-    def _repeats(self) -> Mapping[str, str]:
-        return {id: query.repeats for id, query in self._queries.items() if query.repeats is not None}
 
     def _pace(self) -> Mapping[str, float]:
         """Answers of each annotator in a minute of their own time."""
