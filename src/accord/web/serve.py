@@ -77,7 +77,7 @@ def serving(
 @contextmanager
 def _at_once() -> Iterator[None]:
     """Keeps pauses short: threads take turns often, and what was imported is not searched for garbage, 90 ms a time."""
-    turns = sys.getswitchinterval()
+    turns, frozen = sys.getswitchinterval(), gc.get_freeze_count() > 0  # by a run, which keeps it so
     gc.collect()
     gc.freeze()
     sys.setswitchinterval(TURN_SECONDS)
@@ -85,7 +85,8 @@ def _at_once() -> Iterator[None]:
         yield
     finally:
         sys.setswitchinterval(turns)
-        gc.unfreeze()
+        if not frozen:
+            gc.unfreeze()
 
 
 def secret_of(path: Path) -> str:
