@@ -90,12 +90,16 @@ class Prior:
     freedom: float = NORMAL  # degrees of it
 
 
-# Spreads between annotators, on the logit scale for skill. The pool is near 0.8, give or take; most are near the pool
-# and a few nowhere near it, so skill has a heavy tail: one annotator in ten lies outside 0.18 to 0.99 of it. Slopes are
-# held close to each other: a small slope and a low skill look alike in few answers, and skill is the one that is
-# reported (four simulated annotators of skills 0.3 to 0.95 and equal slopes, 500 comparisons: with a spread of 0.25 the
-# lowest skill was found 0.1 higher than with 0.1). What real votes say of tail and gaps: docs/benchmarks.md.
-SKILL, SKILL_SD, SKILL_SPREAD, SKILL_FREEDOM = 1.4, 1.5, 1.0, 2.0
+# Spreads between annotators, on the logit scale for skill. The pool is near 0.8, give or take. In a crowd most are
+# near the pool and a few nowhere near it, so skill has a heavy tail: one annotator in ten lies outside 0.18 to 0.99 of
+# it. Of few annotators a tail tells nothing, and one alone could be thought to guess (fixed-horizon CartPole, 40
+# comparisons by one teacher: with the tail two runs of three ended below 400, without it none of the three): theirs is
+# normal, one in ten outside 0.25 to 0.98. Slopes are held close to each other: a small slope and a low skill look alike
+# in few answers, and skill is the one that is reported (four simulated annotators of skills 0.3 to 0.95 and equal
+# slopes, 500 comparisons: with a spread of 0.25 the lowest skill was found 0.1 higher than with 0.1). What real votes
+# say of tail and gaps: docs/benchmarks.md.
+CROWD = 20  # annotators
+SKILL, SKILL_SD, SKILL_SPREAD, CROWD_SPREAD, CROWD_FREEDOM = 1.4, 1.5, 1.5, 1.0, 2.0
 SLOPE_SPREAD, SIDE_SPREAD, NOISE_SPREAD, CUT_SPREAD, GAP_SPREAD = 0.1, 0.5, 0.5, 0.5, 0.5
 
 
@@ -104,8 +108,10 @@ def priors(part: Questions, annotators: int, anchor: bool) -> dict[str, Prior]:
     found = {
         "slope": Prior((annotators,), 0.0, SLOPE_SPREAD, True),
         "skill_mean": Prior((1,), SKILL, SKILL_SD),
-        "skill": Prior((annotators,), 0.0, SKILL_SPREAD, True, SKILL_FREEDOM),
+        "skill": Prior((annotators,), 0.0, SKILL_SPREAD, True),
     }
+    if annotators >= CROWD:
+        found["skill"] = Prior((annotators,), 0.0, CROWD_SPREAD, True, CROWD_FREEDOM)
     if not anchor:
         found["scale"] = Prior((1,), 0.0, 1.0)
     if part.kind == "compare":
