@@ -101,8 +101,8 @@ def asking(settings: config.RunConfig, store: Store, out: Path, progress: Progre
     from accord.web.serve import serving  # a run with a teacher need not know it
 
     page = settings.feedback
-    secret = out / records.SECRET
-    with serving(store, secret, page.host, page.port or None, True, out, page.least_seconds) as link:
+    at = {"host": page.host, "port": page.port or None, "least": page.least_seconds}
+    with serving(store, out / records.SECRET, browser=True, folder=out, **at) as link:
         progress.announce(f"Answer here: {link}")
         yield
 

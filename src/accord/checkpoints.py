@@ -17,12 +17,12 @@ from torch import nn
 
 from accord.durable import hash_file, new_folder, write_json
 from accord.loop import State
+from accord.records import STATE
 from accord.rewards.fitted import FittedReward, load
 from accord.rewards.judge import Forecasts
 from accord.tasks.control import ControlTask
 from accord.types import InputError, Policy, Reward
 
-STATE = "state.json"
 BEFORE = -1  # the round of a policy that learned before the first question
 FIELDS = ("round", "stage", "since", "cursor", "labels", "undecided", "reward_hash", "seconds")
 

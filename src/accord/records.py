@@ -31,6 +31,7 @@ from accord.types import Answer, InputError, Sink
 
 MANIFEST, METRICS, RESULT, REPORT = "manifest.json", "metrics.jsonl", "result.json", "report.html"
 CHECKPOINTS, POLICY, REWARD, STORE, CLIP = "checkpoints", "policy", "reward", "store.db", "clip.webp"
+STATE = "state.json"  # of the checkpoints: it names the reward that was kept last
 SECRET = "web.secret"  # what the annotation page signs with; no part of the lineage
 FORMAT = 1  # of the folder; rises when a reader of the old form would misread the new one
 

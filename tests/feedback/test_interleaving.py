@@ -24,13 +24,13 @@ class Annotation(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now, self.number = 0.0, 0
+        self.store = Store("sqlite://", clock=lambda: self.now)
         self.leases: list[tuple[str, Lease]] = []  # all that there ever were
         self.held: dict[tuple[str, str], Lease] = {}  # those that were not given back
         self.acknowledged: dict[str, Answer] = {}
 
     @initialize(overlaps=st.lists(st.integers(1, 3), min_size=1, max_size=4))
     def begin(self, overlaps: list[int]) -> None:
-        self.store = Store("sqlite://", clock=lambda: self.now)
         made = [Collected(Reply("Why?", f"{i}"), Provenance("talk", 0, 0, 0, i, 0)) for i in range(2 * len(overlaps))]
         ids = self.store.add(made)
         self.store.ask(
@@ -122,24 +122,19 @@ class Annotation(RuleBasedStateMachine):
 
     @invariant()
     def all_that_was_acknowledged_is_there_once_and_nothing_else(self) -> None:
-        if not hasattr(self, "store"):
-            return
         kept = self.store.answers()
         assert sorted(answer.id for answer in kept) == sorted(self.acknowledged)
         assert [answer.seq for answer in kept] == sorted(answer.seq for answer in kept)
 
     @invariant()
     def nobody_has_two_standing_answers_and_no_question_too_many(self) -> None:
-        if not hasattr(self, "store"):
-            return
         standing = [(answer.query, answer.annotator) for answer in current(self.store.answers())]
         assert len(set(standing)) == len(standing)
         for query in self.store.queries():
             assert sum(id == query.id for id, _ in standing) <= query.overlap
 
     def teardown(self) -> None:
-        if hasattr(self, "store"):
-            self.store.close()
+        self.store.close()
 
 
 Annotation.TestCase.settings = settings(

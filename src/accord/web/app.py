@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +15,6 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Respons
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
-from jinja2 import Environment, PackageLoader, select_autoescape
 from pydantic import Field
 from pydantic_core import to_json
 from starlette.datastructures import MutableHeaders
@@ -35,8 +33,9 @@ from accord.web.drive import Drives
 from accord.web.drive import routes as driving
 from accord.web.given import given
 from accord.web.media import Media
+from accord.web.pages import Pages
 from accord.web.shown import Handed, Id, Said, Strict, Written, meant
-from accord.web.words import LANGUAGES, WORDS, language_of
+from accord.web.words import WORDS
 
 AHEAD = 3  # questions that a page holds: the next is there before it is asked for
 LEASE_SECONDS = 600.0
@@ -102,7 +101,7 @@ class Site:
     keys: Keys
     media: Media
     limit: Limit
-    pages: Environment
+    pages: Pages
     least: float
 
 
@@ -128,7 +127,7 @@ def create(
         media.close()
 
     app = FastAPI(title="accord", docs_url=None, redoc_url=None, lifespan=lifespan)
-    pages = Environment(loader=PackageLoader("accord.web"), autoescape=select_autoescape(default=True))
+    pages = Pages()
     app.state.site = Site(presence or Presence(), desk, store, keys, media, limit or Limit(), pages, least)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     app.include_router(routes)
@@ -190,13 +189,9 @@ def join(invitation: str, request: Request, here: Here) -> Response:
 @routes.get("/", response_class=HTMLResponse)
 def page(request: Request, here: Here, session: Known) -> str:
     """The page itself, in the browser's language."""
-    language = language_of(request.headers.get("accept-language", ""))
-    words = {key: dict(zip(LANGUAGES, both, strict=True)) for key, both in WORDS.items()}
     told = {"token": here.keys.token(session), "header": HEADER, "ahead": AHEAD, "least": here.least}
     told["annotator"] = session.annotator
-    data = json.dumps({"words": words, **told})
-    template, reviews = here.pages.get_template("annotate.html.jinja"), session.role != "annotator"
-    return template.render(language=language, words=words, data=data, reviews=reviews)
+    return here.pages.page("annotate", request, WORDS, told, reviews=session.role != "annotator")
 
 
 @routes.post("/api/lease", response_model=dict[str, Any])

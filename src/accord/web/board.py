@@ -25,7 +25,6 @@ Json = dict[str, Any]
 FRESH_SECONDS = 3.0  # what was found is told again for so long: several dashboards cost as much as one
 LISTED = 12  # disagreements at most, the most uncertain first
 STAGES = ("collect", "ask", "wait", "fit", "select", "improve", "judge")
-STATE = "state.json"  # of the checkpoints: it names the reward that was kept last
 
 
 class Board:
@@ -99,7 +98,7 @@ class Board:
         if self.folder is None:
             return None
         try:
-            named = json.loads((self.folder / records.CHECKPOINTS / STATE).read_text())["reward"]
+            named = json.loads((self.folder / records.CHECKPOINTS / records.STATE).read_text())["reward"]
             if named and (self._reward is None or self._reward[0] != named):
                 self._reward = named, load(self.folder / records.CHECKPOINTS / named)
         except (OSError, ValueError, KeyError, InputError):

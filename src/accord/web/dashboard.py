@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment
 from pydantic import Field
 
 from accord.feedback.audit import broken
@@ -19,8 +17,8 @@ from accord.types import Skip
 from accord.web.access import HEADER, Keys, Role, Session
 from accord.web.board import Board
 from accord.web.board_words import WORDS
+from accord.web.pages import Pages
 from accord.web.shown import Strict
-from accord.web.words import LANGUAGES, language_of
 
 EVENTS = 50  # of the audit log, the newest
 REVIEWERS: tuple[Role, ...] = ("reviewer", "owner")
@@ -47,7 +45,7 @@ class Watched:
     board: Board
     store: Store
     keys: Keys
-    pages: Environment
+    pages: Pages
     who: Callable[..., Awaitable[Session]]
     changing: Callable[..., Awaitable[Session]]
 
@@ -60,11 +58,8 @@ def reviewing(here: Watched) -> APIRouter:
     @router.get("/dashboard", response_class=HTMLResponse)
     def page(request: Request, session: Session = reads) -> str:
         """The page itself, in the browser's language."""
-        language = language_of(request.headers.get("accept-language", ""))
-        words = {key: dict(zip(LANGUAGES, both, strict=True)) for key, both in WORDS.items()}
         told = {"token": here.keys.token(session), "header": HEADER, "role": session.role}
-        data = json.dumps({"words": words, **told})
-        return here.pages.get_template("dashboard.html.jinja").render(language=language, words=words, data=data)
+        return here.pages.page("dashboard", request, WORDS, told)
 
     @router.get("/api/overview")
     def overview(session: Session = reads) -> dict[str, Any]:
@@ -121,8 +116,9 @@ def owning(here: Watched) -> APIRouter:
 
 def _one_of(whose: Callable[..., Awaitable[Session]], *roles: Role) -> Callable[..., Awaitable[Session]]:
     """The same, for these roles alone: 403 for another."""
+    came = Depends(whose)
 
-    async def found(session: Session = Depends(whose)) -> Session:  # noqa: B008 (FastAPI reads it so)
+    async def found(session: Session = came) -> Session:
         if session.role not in roles:
             raise HTTPException(403, f"This is for a {' or an '.join(roles)}: ask for an invitation as one.")
         return session

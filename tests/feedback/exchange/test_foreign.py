@@ -103,6 +103,19 @@ def test_golden_a_wrong_task_is_refused_with_its_row(empty: Empty, tmp_path: Pat
         assert not store.answers()
 
 
+@pytest.mark.parametrize(
+    "said",
+    [annotation(7, "rating", float("nan")), annotation(7, "rating", float("inf")), annotation(7, "ranker", [{}])],
+)
+def test_golden_what_is_no_number_and_no_name_is_left_out_and_told(empty: Empty, tmp_path: Path, said: dict[str, Any]):
+    """JSON as Python reads it lets NaN and Infinity pass."""
+    data = {"prompt": "p", "response": "x", "items": ITEMS["items"]}
+    rows = [task(data, annotation(1, "rating", 4)), task(data, said)]
+    store = empty()
+    taken(store, tmp_path / "a.json", rows)
+    assert [value for _, value in told(store)] == [Score(3, 5)]
+
+
 def test_golden_of_two_questions_of_one_sort_one_is_chosen(empty: Empty, tmp_path: Path):
     rows = [task({"response": "x"}, annotation(7, "rating", 4, "help"), annotation(7, "rating", 1, "harm"))]
     with pytest.raises(

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from accord.feedback.exchange.columns import Reading, prompt_of, side_of, text_of
+from accord.feedback.exchange.columns import Reading, number_of, prompt_of, side_of, text_of
 from accord.feedback.exchange.files import Row
 from accord.feedback.exchange.judged import Judged
 from accord.feedback.exchange.shapes import PAIRS, Read, labelled, ranked, rated
@@ -73,9 +73,16 @@ def _judged(it: Said, reading: Reading) -> Judged | None:
         return labelled(row, pair, "label", reading) if pair is not None and known else None
     if it.sort == "rating":
         name = next((name for name in _RESPONSES if fields.get(name) is not None), None)
-        whole = isinstance(it.value, int | float) and it.value == int(it.value)
-        return rated(row, Reply(prompt, text_of(row, name)), int(it.value), reading) if name and whole else None  # type: ignore[arg-type]
-    if it.sort == "ranking" and isinstance(it.value, list) and it.value and set(it.value) <= set(it.items):
+        number = number_of(it.value)  # None for what JSON lets pass as NaN or Infinity
+        if name is None or number is None or number != int(number):
+            return None
+        return rated(row, Reply(prompt, text_of(row, name)), int(number), reading)
+    if (
+        it.sort == "ranking"
+        and isinstance(it.value, list)
+        and it.value
+        and all(name in [*it.items] for name in it.value)
+    ):
         names = [*it.items]
         order = [names.index(name) for name in it.value]
         return ranked(row, [Reply(prompt, text) for text in it.items.values()], order, reading)
