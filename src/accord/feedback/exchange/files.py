@@ -165,8 +165,9 @@ def _text_file(path: Path) -> Iterator[io.TextIOWrapper]:
 
 def _write_lines(file: io.TextIOWrapper, columns: Mapping[str, Holds], rows: Iterable[Mapping[str, Any]]) -> int:
     count = 0
-    for count, row in enumerate(rows, start=1):  # noqa: B007  # counted
+    for row in rows:
         file.write(json.dumps({name: row[name] for name in columns if name in row}, ensure_ascii=False) + "\n")
+        count += 1
     return count
 
 
@@ -176,8 +177,9 @@ def _write_table(
     writer = csv.writer(file, delimiter="," if kind == ".csv" else "\t")
     writer.writerow(columns)
     count = 0
-    for count, row in enumerate(rows, start=1):  # noqa: B007  # counted
+    for row in rows:
         writer.writerow([_cell(row.get(name)) for name in columns])
+        count += 1
     return count
 
 
