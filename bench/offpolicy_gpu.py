@@ -15,8 +15,9 @@ import torch
 
 from bench import harness
 from bench.harness import Bench, column, ratio_of, spread
-from bench.offpolicy_vs_sb3 import ENV, PRODUCTS, QUICK, STEPS
+from bench.offpolicy_vs_sb3 import ENV, PRODUCTS, QUICK
 
+STEPS = 2_000
 DEVICES, PEERS = ("cuda", "cpu"), ("sb3", "sbx")
 
 
