@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bar
@@ -153,6 +154,27 @@ def summary(result: Result, folder: Path, page: Path | None) -> Table:
     if page is not None:
         table.add_row("report", str(page))
     return table
+
+
+def sketch(
+    points: Sequence[tuple[float, float]],
+    band: Sequence[tuple[float, float, float, float]],
+    width: int = 64,
+    height: int = 12,
+) -> str:
+    """Points over a band of (x, low, middle, high), in characters; x is logarithmic."""
+    x = np.geomspace(band[0][0], band[-1][0], width)
+    low, middle, high = (np.interp(x, [row[0] for row in band], [row[i] for row in band]) for i in (1, 2, 3))
+    bottom, top = min(low.min(), *(y for _, y in points)), max(high.max(), *(y for _, y in points))
+    levels = np.linspace(top, bottom, height)
+    half = (top - bottom) / (2.0 * (height - 1)) or 1.0
+    canvas = np.where((levels[:, None] >= low - half) & (levels[:, None] <= high + half), "░", " ")
+    canvas[np.abs(levels[:, None] - middle).argmin(0), np.arange(width)] = "─"
+    for at, y in points:
+        canvas[np.abs(levels - y).argmin(), np.abs(np.log(x / at)).argmin()] = "●"
+    rows = [f"{level:8.3f} │{''.join(row)}" for level, row in zip(levels, canvas, strict=True)]
+    ends = f"{x[0]:,.0f}".ljust(width - 8) + f"{x[-1]:,.0f}".rjust(8)
+    return "\n".join([*rows, f"{'':8} └{'─' * width}", f"{'':10}{ends}"])
 
 
 def clock_time(seconds: float) -> str:

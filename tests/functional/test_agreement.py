@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from accord.functional.agreement import (
     ceiling,
+    ceiling_nats,
     cohen_kappa,
     counted,
     dawid_skene,
@@ -101,6 +102,19 @@ def test_golden_the_interval_holds_the_truth_as_often_as_it_says():
         covered += low <= 0.7 <= high
     assert 51 <= covered <= 60  # 57 expected
     assert all(map(math.isnan, interval(np.zeros((0, 2), int), percent_agreement, rng())))
+
+
+@pytest.mark.parametrize("labels", [2, 3, 5])
+def test_property_no_shares_of_answers_do_better_than_the_ceiling_in_nats_and_like_ones_reach_it(labels: int):
+    rng = np.random.default_rng(labels)
+    for sharpness in (0.1, 0.5, 1.0, 5.0):
+        share = rng.dirichlet(np.full(labels, sharpness), 500)
+        nats = (share * np.log(np.maximum(share, 1e-300))).sum(1).mean()
+        assert nats <= ceiling_nats(float(np.square(share).sum(1).mean()), labels) + 1e-12
+    for alike in range(1, labels + 1):
+        assert ceiling_nats(1 / alike, labels) == pytest.approx(-np.log(alike))
+    assert ceiling_nats(0.75, 2) == pytest.approx(-0.5 * np.log(2.0))  # a half certain, a half a coin
+    assert ceiling_nats(0.0, labels) == pytest.approx(-np.log(labels))
 
 
 @pytest.mark.parametrize("labels", [2, 3, 5])

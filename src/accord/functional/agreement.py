@@ -88,6 +88,18 @@ def ceiling(agreement: float, labels: int) -> float:
     return (1.0 + math.sqrt((labels - 1) * max(0.0, labels * agreement - 1.0))) / labels
 
 
+def ceiling_nats(agreement: float, labels: int) -> float:
+    """The nats of an answer that nobody can exceed who knows an item's answers and not who gives the next.
+
+    Whoever knew the shares `q` of every item's answers would reach minus the entropy H(q). Two answers agree in
+    `sum q^2`, and H lies above the straight lines through `(1 / k, log k)`, k = 1 to K, its values where k labels are
+    alike (Harremoës and Topsøe 2001, theorem II.6); those lines are convex, so the same holds of the means over items.
+    Of two labels it is `-2 log 2 (1 - p)`. An agreement below chance counts as chance.
+    """
+    alike = np.arange(labels, 0, -1)
+    return -float(np.interp(agreement, 1.0 / alike, np.log(alike)))
+
+
 def interval(
     counts: Counts,
     statistic: Callable[[Counts], float],
