@@ -34,9 +34,7 @@ class RewardConfig:
     gate: float = 0.0  # probability from which the reward labels pairs itself (SURF, arXiv:2203.10050: .99); 0: never
     denoise: bool = False  # leave out answers that the others contradict, where that foretells unseen ones better
     pessimism: float = 0.0  # deviations of the ensemble taken from its mean; negative explores (RUNE, arXiv:2205.12401)
-    select: str = (
-        "auto"  # each round chooses among a few rewards by answers held out, this one the default; fixed: this
-    )
+    select: str = "auto"  # each round another may win, by held-out answers | fixed: always this one
     annotators: str = "each"  # with a reliability of their own | pooled: all answers are as one annotator's
     lapses: bool = True  # annotators may answer without attending; false: plain Bradley-Terry and its like
     intervals: str = "laplace"  # of reliabilities: laplace costs nothing, exact some seconds and is better calibrated
