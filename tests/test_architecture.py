@@ -20,9 +20,9 @@ FLOORS = (
     ("tasks", "feedback", "rewards"),
     ("policies", "safety"),
     ("loop", "allocate", "web", "reports"),
-    ("config", "checkpoints", "measure", "build", "lineage", "trained"),
+    ("config", "checkpoints", "measure", "build", "lineage", "trained", "chosen"),
     ("tuning",),
-    ("terminal", "answers", "choice", "cli", "__main__"),
+    ("terminal", "answers", "advice", "choices", "cli", "__main__"),
     ("__init__",),  # the face: may name everything, and nobody imports it
 )
 RANK = {unit: rank for rank, unit in enumerate(unit for floor in FLOORS for unit in floor)}
