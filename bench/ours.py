@@ -1,7 +1,7 @@
 """Our side of the benchmarks, one fresh process each:
 
     python -m bench.ours ppo ENV STEPS --seed SEED
-    python -m bench.ours sac ENV STEPS [--warmup STEPS] --seed SEED            (td3 alike)
+    python -m bench.ours sac ENV STEPS [--warmup STEPS] [--device cuda] --seed SEED            (td3 alike)
     python -m bench.ours loop ENV STEPS --labels LABELS --flaw FLAW [--wrong SHARE] [--many] [--example FILE]
                               [--recipe pebble] [--set KEY=VALUE] --seed SEED
 
@@ -16,6 +16,7 @@ import argparse
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
@@ -116,15 +117,15 @@ def ppo(env_id: str, steps: int, seed: int) -> None:
     )
 
 
-def offpolicy(algorithm: str, env_id: str, steps: int, warmup: int, seed: int) -> None:
+def offpolicy(algorithm: str, env_id: str, steps: int, warmup: int, device: Literal["cpu", "cuda"], seed: int) -> None:
     """SAC or TD3 on the true reward, one copy of the environment and one update a step after the warm-up."""
     with quiet_output():
         warm_up()
         clock = Clock()
         task = ControlTask(ControlConfig(id=env_id, envs=1))
         task.truth.start(0)
-        sac, td3 = SACConfig(steps=steps, warmup=warmup), TD3Config(steps=steps, warmup=warmup)
-        policy = SAC(task, sac, seed) if algorithm == "sac" else TD3(task, td3, seed)
+        told: dict[str, Any] = {"steps": steps, "warmup": warmup, "device": device}
+        policy = SAC(task, SACConfig(**told), seed) if algorithm == "sac" else TD3(task, TD3Config(**told), seed)
         signal = LearnedReward(TrueReward(task.truth.at))
         policy.improve(signal, FIRST, runtime.derive(seed, 0))
         at = clock.seconds()
@@ -180,6 +181,7 @@ def main() -> None:
     parser.add_argument("--flaw", default="oracle")
     parser.add_argument("--wrong", type=float, default=0.0, help="share of the answers that are turned round")
     parser.add_argument("--warmup", type=int, default=SACConfig().warmup, help="random steps of SAC and TD3 at first")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where SAC and TD3 learn")
     parser.add_argument("--many", action="store_true", help="the settings for the steps that imitation takes")
     parser.add_argument("--example", default="", help="settings, where they are not the task's usual ones")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any key of the configuration")
@@ -191,7 +193,7 @@ def main() -> None:
         if given.work == "ppo":
             ppo(given.env, given.steps, given.seed)
         elif given.work in ("sac", "td3"):
-            offpolicy(given.work, given.env, given.steps, given.warmup, given.seed)
+            offpolicy(given.work, given.env, given.steps, given.warmup, given.device, given.seed)
         else:
             loop(given)
 

@@ -16,13 +16,13 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # From the lowest floor up; on one floor a unit may import those written before it.
 FLOORS = (
     ("types", "functional", "runtime"),
-    ("durable", "toml", "records", "sinks", "progress", "backbones"),
+    ("durable", "toml", "records", "trials", "sinks", "progress", "backbones"),
     ("tasks", "feedback", "rewards"),
     ("policies", "safety"),
     ("loop", "allocate", "web", "reports"),
-    ("config", "checkpoints", "measure", "build", "lineage", "trained"),
+    ("config", "checkpoints", "measure", "build", "lineage", "trained", "chosen"),
     ("tuning",),
-    ("terminal", "answers", "choice", "cli", "__main__"),
+    ("terminal", "answers", "advice", "choices", "cli", "__main__"),
     ("__init__",),  # the face: may name everything, and nobody imports it
 )
 RANK = {unit: rank for rank, unit in enumerate(unit for floor in FLOORS for unit in floor)}

@@ -1,4 +1,4 @@
-"""The command line: accord run | serve | invite | ask | report | export | import | forget | verify.
+"""The command line: accord run | select | ask | serve | invite | report | export | import | forget | verify.
 
 Nothing heavy is imported before a command runs, so that --help answers at once. Exit codes: 0 done; 1 failed; 2 the
 user's input is wrong, told in one sentence without a traceback.
@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from accord import answers, choice
+from accord import advice, answers, choices
 
 DONE, FAILED, WRONG = 0, 1, 2
 
@@ -206,10 +206,11 @@ def verify(folder: Path, /) -> int:
     return DONE
 
 
+app.command(choices.select)
 app.command(answers.export)
 app.command(answers.import_, name="import")
 app.command(answers.forget)
-app.command(choice.ask)
+app.command(advice.ask)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -222,7 +223,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     takes_keys = "overrides" in ignored
     if overrides and not takes_keys:
         return _say(
-            WRONG, f"--{next(iter(overrides))} is a key of a configuration; only accord run takes those: leave it out."
+            WRONG,
+            f"--{next(iter(overrides))} is a key of a configuration; accord run and select take those: leave it out.",
         )
     try:
         return command(*bound.args, **bound.kwargs, **({"overrides": overrides} if takes_keys else {})) or DONE

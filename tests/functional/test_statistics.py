@@ -12,6 +12,7 @@ from scipy import stats
 from accord.functional.statistics import (
     bootstrap_interval,
     brier,
+    clustered_error,
     ece,
     effective_count,
     holm,
@@ -168,3 +169,27 @@ def test_property_correlations_equal_scipy(pair: np.ndarray):
     signs = np.sign(np.subtract.outer(x, x)) * np.sign(np.subtract.outer(y, y))
     ties = [np.count_nonzero(np.subtract.outer(v, v)) for v in (x, y)]
     assert kendall(x, y) == pytest.approx(signs.sum() / math.sqrt(ties[0] * ties[1]))
+
+
+def test_golden_the_error_of_a_mean_knows_what_shares_a_cluster():
+    x = np.array([1.0, 3.0, 2.0, 6.0])
+    alone = clustered_error(x, np.arange(4)[:, None])
+    assert alone == pytest.approx(x.std(ddof=1) / 2.0)
+    # Centred: -2, 0, -1, 3. Pairs: 0 and 1 share cluster 1, 1 and 2 share cluster 2; 3 is on its own.
+    dyads = np.array([[0, 1], [1, 2], [2, 3], [4, 5]])
+    shared = 14.0 + 2 * (-2.0 * 0.0 + 0.0 * -1.0)
+    assert clustered_error(x, dyads) == pytest.approx(math.sqrt(shared * 6 / 5) / 4)
+    both = np.array([[0, 1], [1, 0], [2, -1], [3, -1]])  # 0 and 1 share both clusters, which counts once
+    y = np.array([5.0, 4.0, 0.0, -1.0])
+    assert clustered_error(y, both) == pytest.approx(math.sqrt(((3.0 + 2.0) ** 2 + 4.0 + 9.0) * 4 / 3) / 4)
+
+
+def test_property_whole_clusters_that_repeat_are_worth_one_value():
+    found = rng().normal(size=30)
+    repeated = clustered_error(np.repeat(found, 4), np.repeat(np.arange(30), 4)[:, None])
+    assert repeated == pytest.approx(clustered_error(found, np.arange(30)[:, None]))
+
+
+def test_golden_without_two_values_in_two_clusters_nothing_is_known():
+    assert clustered_error(np.array([1.0]), np.zeros((1, 1), int)) == math.inf
+    assert clustered_error(np.ones(5), np.zeros((5, 1), int)) == math.inf

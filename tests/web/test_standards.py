@@ -52,7 +52,7 @@ def test_contract_axe_finds_no_barrier_in_any_state_of_the_page(folder: Path, br
     port = free_port()
     invitation = Keys(secret_of(folder / "web.secret")).invite("ann", "annotator")
     with served(folder, port):
-        # The audit is a script of its own, which the page's policy would keep out; without motion nothing is half faded.
+        # The audit is a script of its own, which the page's policy would keep out; nothing is to be half faded.
         context = browser.new_context(color_scheme=scheme, reduced_motion="reduce", bypass_csp=True)
         page = context.new_page()
         page.goto(f"http://127.0.0.1:{port}/join/{invitation}")

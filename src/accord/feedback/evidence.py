@@ -109,6 +109,11 @@ def pack_answers(
     return Evidence([segments[id_] for id_ in index], of_segment, tuple(names), tuple(parts), tuple(uniform))
 
 
+def given(pairs: Sequence[Usable]) -> tuple[Int[np.ndarray, "_"], ...]:
+    """The order in which the answers of each part of the evidence reached the store."""
+    return tuple(_ints(answer.seq for _, answer in members) for members in _by_part(pairs).values())
+
+
 def _by_part(pairs: Sequence[Usable]) -> dict[tuple[Kind, int], list[Usable]]:
     """Answers that share one likelihood, by kind and levels (0 where the kind has none), in a fixed order."""
     found: dict[tuple[Kind, int], list[Usable]] = {}

@@ -24,10 +24,11 @@ def adam_(
 
     Source: Kingma and Ba, arXiv:1412.6980, in the order of operations of its section 2, the defaults of algorithm 1.
     The kernel is the one behind `torch.optim.Adam(fused=True)`, without that class's 30 microseconds a step: it follows
-    algorithm 1, and the constant is scaled so that the root is taken as in section 2.
+    algorithm 1, and the constant is scaled so that the root is taken as in section 2. On a GPU it is not: reading the
+    count would wait for all that the GPU was told to do, and a captured graph cannot.
     """
     step += 1
-    epsilon = EPSILON / math.sqrt(1.0 - betas[1] ** float(step))
+    epsilon = EPSILON if flat.is_cuda else EPSILON / math.sqrt(1.0 - betas[1] ** float(step))
     torch._fused_adam_(  # type: ignore[attr-defined]
         [flat],
         [slope],

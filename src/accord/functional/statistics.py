@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
-from scipy import stats
+from scipy import sparse, stats
 
 Interval = tuple[float, float]
 Scores = Float[np.ndarray, "run task"]
@@ -152,6 +152,25 @@ def effective_count(hits: Float[np.ndarray, "query"], cluster: Int[np.ndarray, "
     if total == 0:
         return float(len(sums))
     return len(hits) / max(1.0, float(np.square(sums).sum()) / total)
+
+
+def clustered_error(values: Float[np.ndarray, "query"], touched: Int[np.ndarray, "query place"]) -> float:
+    """Standard error of the mean of values that depend on each other where they touch the same cluster.
+
+    `touched` numbers the clusters of each value; -1 pads. `V = sum of x_i x_j over all i, j that share a cluster / n^2`
+    for centred x (Aronow, Samii and Assenova 2015, for pairs), times `c / (c - 1)` for c clusters, and at least what it
+    is without clusters. Infinite where there are fewer than two values or clusters.
+    """
+    clusters = len(np.unique(touched[touched >= 0]))
+    if len(values) < 2 or clusters < 2:
+        return math.inf
+    rows, place = np.unique(np.sort(touched, axis=1), axis=0, return_inverse=True)
+    sums = np.bincount(place.ravel(), weights=values - values.mean(), minlength=len(rows))
+    row, column = np.nonzero(rows >= 0)
+    meets = sparse.csr_array((np.ones(len(row)), (row, rows[row, column])), shape=(len(rows), int(rows.max()) + 1))
+    shares = (meets @ meets.T) > 0
+    variance = max(float(sums @ (shares @ sums)), float(np.square(values - values.mean()).sum()))
+    return math.sqrt(variance * clusters / (clusters - 1)) / len(values)
 
 
 # ------------------------------------------------------------------------------------------- calibration

@@ -100,11 +100,15 @@ class Prior:
 # say of tail and gaps: docs/benchmarks.md.
 CROWD = 20  # annotators
 SKILL, SKILL_SD, SKILL_SPREAD, CROWD_SPREAD, CROWD_FREEDOM = 1.4, 1.5, 1.5, 1.0, 2.0
+ATTENDING, FIXED = 14.0, 1e-3  # a lapse in a million answers; a deviation that leaves nothing to find
 SLOPE_SPREAD, SIDE_SPREAD, NOISE_SPREAD, CUT_SPREAD, GAP_SPREAD = 0.1, 0.5, 0.5, 0.5, 0.5
 
 
-def priors(part: Questions, annotators: int, anchor: bool) -> dict[str, Prior]:
-    """The parameters of one part. The anchor's slopes set the unit of the reward; other kinds have their own scale."""
+def priors(part: Questions, annotators: int, anchor: bool, lapses: bool = True) -> dict[str, Prior]:
+    """The parameters of one part. The anchor's slopes set the unit of the reward; other kinds have their own scale.
+
+    Without lapses everybody attends always: a prior so narrow is a constant.
+    """
     found = {
         "slope": Prior((annotators,), 0.0, SLOPE_SPREAD, True),
         "skill_mean": Prior((1,), SKILL, SKILL_SD),
@@ -112,6 +116,9 @@ def priors(part: Questions, annotators: int, anchor: bool) -> dict[str, Prior]:
     }
     if annotators >= CROWD:
         found["skill"] = Prior((annotators,), 0.0, CROWD_SPREAD, True, CROWD_FREEDOM)
+    if not lapses:
+        found["skill_mean"] = Prior((1,), ATTENDING, FIXED)
+        found["skill"] = Prior((annotators,), 0.0, FIXED, True)
     if not anchor:
         found["scale"] = Prior((1,), 0.0, 1.0)
     if part.kind == "compare":
@@ -135,13 +142,13 @@ def priors(part: Questions, annotators: int, anchor: bool) -> dict[str, Prior]:
 class Layout:
     """Where each array of parameters lies in one flat vector, and the prior of every entry of it."""
 
-    def __init__(self, parts: tuple[Questions, ...], annotators: int) -> None:
+    def __init__(self, parts: tuple[Questions, ...], annotators: int, lapses: bool = True) -> None:
         anchor = max(range(len(parts)), key=lambda p: len(parts[p].annotator)) if parts else 0
-        self.parts, self.annotators = parts, annotators
+        self.parts, self.annotators, self.lapses = parts, annotators, lapses
         self.entries: list[tuple[str, int, Prior]] = []
         self.size = 0
         for number, part in enumerate(parts):
-            for name, prior in priors(part, annotators, number == anchor).items():
+            for name, prior in priors(part, annotators, number == anchor, lapses).items():
                 self.entries.append((f"{part.name}/{name}", self.size, prior))
                 self.size += math.prod(prior.shape)
 
@@ -160,7 +167,7 @@ class Layout:
 
     def linear(self, part: Questions) -> tuple[Float[Tensor, "trait shared"], Float[Tensor, "trait own"]]:
         """How one annotator's row (`rows`) depends on what is shared and on what is its own, slopes held at mean 0."""
-        alone = Layout(self.parts, 1)
+        alone = Layout(self.parts, 1, self.lapses)
         columns = rows(part, alone.views(torch.eye(alone.size)), centred=False)[:, 0]
         shared, own = alone.places.apart(columns)
         return shared.T, own[0].T

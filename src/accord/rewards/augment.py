@@ -1,6 +1,7 @@
-"""More answers out of those given: crops of compared segments, and pairs that the reward is sure of.
+"""More answers out of those given: crops of compared segments, and pairs that the reward is sure of; or answers of all
+annotators as those of one.
 
-Both are off unless asked for: `docs/label-efficiency.md` has the ablation.
+All are off unless asked for: `docs/label-efficiency.md` has the ablation.
 
 Sources: Park et al., SURF, arXiv:2203.10050 (temporal crops; pseudo-labels where the prediction is confident); Hu et
 al., QPA, arXiv:2305.17400 (20 crops of 35 to 45 of 50 steps). Differs from them in: an answer counts once however many
@@ -19,6 +20,7 @@ from accord.types import Comparisons, Evidence, InputError, Segment, Steps
 
 SHORTEST, LONGEST = 0.7, 0.9  # of a segment's steps; QPA
 PSEUDO = "pseudo-labels"  # who gives them
+EVERYONE = "everyone"  # whose answers pooled ones are
 PAIRS = 4  # pseudo-labelled pairs looked for, for each answer; SURF's mu
 
 
@@ -115,3 +117,9 @@ def _added(evidence: Evidence, unlabelled: Sequence[Segment], ordered: Int[np.nd
         (*evidence.parts, part),
         (*evidence.uniform, np.zeros(len(ordered), bool)),
     )
+
+
+def pooled(evidence: Evidence) -> Evidence:
+    """Every answer as if one annotator had given it."""
+    parts = tuple(replace(part, annotator=np.zeros(len(part.annotator), np.int64)) for part in evidence.parts)
+    return replace(evidence, annotators=(EVERYONE,) if evidence.annotators else (), parts=parts)

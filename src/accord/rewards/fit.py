@@ -18,49 +18,32 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
 
 from accord.rewards.annotators import Layout, Questions, questions
-from accord.rewards.asked import score
-from accord.rewards.augment import cropped, with_pseudo
+from accord.rewards.ascent import Found, ascend, log_mean, mean_score, nanmean, reach, start_of
+from accord.rewards.augment import cropped, pooled, with_pseudo
 from accord.rewards.cnn import CNN, Blocks
 from accord.rewards.denoise import denoised
 from accord.rewards.features import Encoder, Features, Scaler, fit_scaler, read, scaled, value_unit
 from accord.rewards.fitted import FitReport, FittedReward, Reliability
 from accord.rewards.fourier import Fourier
 from accord.rewards.fused import Fused, Plain, Sums
-from accord.rewards.heads import ask, head, prior, reliabilities
-from accord.rewards.kernel import solve
+from accord.rewards.heads import reliabilities
+from accord.rewards.kernel import Solved, solve
 from accord.rewards.nets import MLP, Net, SegmentTransformer, Stacked, module_class
-from accord.rewards.posterior import Posterior, empirical, left_out, maximise
+from accord.rewards.posterior import Posterior, left_out
 from accord.rewards.sampling import sample
 from accord.rewards.settings import RewardConfig, check_kind
-from accord.rewards.training import Chosen, Climb, Plan, Problem, added, chosen, climb, scores
+from accord.rewards.training import Problem, added
 from accord.runtime import products
 from accord.types import Comparisons, Evidence, NotFinite, Segment
 
-__all__ = ["FitReport", "FittedReward", "Reliability", "RewardConfig", "fit"]
+__all__ = ["FitReport", "FittedReward", "Reliability", "RewardConfig", "fit", "glance"]
 
 FOLDS = 5  # at least: each member leaves out a fifth of the groups
 MANY = 8  # inputs, beyond which a kernel reward weighs them by default: docs/label-efficiency.md
 DULL = 0.05  # nats an answer: a reward that adds less to its likelihood is nothing to start from
 BLOCK = 64  # segments whose rewards are computed at once: hidden rows stay in the cache
-
-
-@dataclass(frozen=True, eq=False)
-class Found:
-    """What either way ends with."""
-
-    net: Net
-    flat: Float[Tensor, "member parameter"]
-    annotators: Float[Tensor, "member trait"]
-    posteriors: list[Posterior]
-    draws: Float[Tensor, "draw trait"] | None  # of annotators, where asked for
-    heldout: list[np.ndarray]  # log-likelihood of every answer by members that did not see it; nan: there is none
-    train: float
-    epochs: int
-    gain: Float[Tensor, "member"] | None = None  # on the link's scale a net's output is worth `gain * output + offset`
-    offset: Float[Tensor, "member"] | None = None
 
 
 def fit(
@@ -92,7 +75,7 @@ def fit(
     def again(answers: Evidence) -> FittedReward:
         return _fit(answers, config, discrete, terminates, seed, warm, encode, picture)
 
-    given = evidence
+    given = evidence = pooled(evidence) if config.annotators == "pooled" else evidence
     if config.denoise:
         parts = tuple(questions(part) for part in given.parts)
         folds = split(parts, np.asarray(given.groups), FOLDS, np.random.default_rng(seed + 3))
@@ -116,7 +99,7 @@ def _of_given(report: FitReport, given: Evidence, seen: Evidence) -> FitReport:
         kept.append(rows[: len(part.annotator)] / weight)
     known, names = set(given.annotators), {questions(part).name for part in given.parts}
     people = tuple(one for one in report.annotators if one.annotator in known and one.part in names)
-    heldout = _nanmean(np.concatenate([np.zeros(0), *kept]))
+    heldout = nanmean(np.concatenate([np.zeros(0), *kept]))
     return replace(report, answers=given.answers, heldout=heldout, annotators=people, heldout_scores=tuple(kept))
 
 
@@ -131,60 +114,98 @@ def _fit(
     picture: tuple[int, int, int] | None,
 ) -> FittedReward:
     """One fit to answers as they are."""
-    raw = read(evidence.segments, encode)
     linear = config.kind in ("linear", "kernel") or (evidence.answers < 2 and picture is None)
     kept = None if linear or warm is None or isinstance(warm.net, Fourier) else warm
-    scaler = kept.scaler if kept is not None else fit_scaler(raw, discrete, config.inputs)
-    features = scaled(raw, scaler)
-    parts = tuple(questions(part) for part in evidence.parts if len(part.annotator))
-    layout = Layout(parts, len(evidence.annotators))
-    folds = split(parts, np.asarray(evidence.groups), max(FOLDS, config.members), np.random.default_rng(seed))
+    at = _ready(evidence, config, discrete, seed, encode, None if kept is None else kept.scaler)
     if linear:
-        found = _solve(config, features, parts, layout, folds, seed, evidence.answers < 2)
+        found = _solve(config, at, seed, evidence.answers < 2)
     else:
-        sizes = (raw.observation.shape[2], raw.action.shape[2])
-        net = build(config, sizes, picture) if kept is None else kept.net
-        problem = problem_of(config, net, features, parts, layout)
-        if kept and added(problem, _start(config, problem, seed, kept, evidence.annotators)) < DULL:
+        net = build(config, at.sizes, picture) if kept is None else kept.net
+        problem = problem_of(config, net, at.features, at.parts, at.layout)
+        if kept and added(problem, start_of(config, problem, seed, kept, evidence.annotators)) < DULL:
             return _fit(evidence, config, discrete, terminates, seed, None, encode, picture)
-        found = _climb(config, problem, folds, seed, kept, evidence.annotators)
-    reward = _freeze(found, features, layout, evidence.annotators, terminates)
+        found = ascend(config, problem, at.folds, seed, kept, evidence.annotators)
+    reward = _freeze(found, at.features, at.layout, evidence.annotators, terminates)
     report = FitReport(
         answers=evidence.answers,
         train=found.train,
-        heldout=_nanmean(np.concatenate([np.zeros(0), *found.heldout])),
+        heldout=nanmean(np.concatenate([np.zeros(0), *found.heldout])),
         epochs=found.epochs,
-        annotators=reliabilities(found.posteriors, found.draws, layout, parts, evidence.annotators),
+        annotators=reliabilities(found.posteriors, found.draws, at.layout, at.parts, evidence.annotators),
         heldout_scores=tuple(found.heldout),
     )
-    return replace(reward, scaler=scaler, report=report, encode=encode)
+    return replace(reward, scaler=at.scaler, report=report, encode=encode)
 
 
-def _solve(
+def glance(
+    evidence: Evidence,
     config: RewardConfig,
-    features: Features,
-    parts: tuple[Questions, ...],
-    layout: Layout,
-    folds: list[np.ndarray],
+    *,
+    discrete: bool,
     seed: int,
-    bare: bool,
-) -> Found:
+    encode: Encoder | None = None,
+    picture: tuple[int, int, int] | None = None,
+) -> tuple[Float[np.ndarray, "_"], ...]:
+    """What a fit would report as `heldout_scores`, part by part, and nothing else of it: half the time or less.
+
+    It flatters: of linear rewards the prior, of nets the epoch knows the answers that are held out. As `config.members`
+    leave out one fold each, five are needed for every answer to be left out.
+    """
+    check_kind(config, picture)
+    seen = pooled(evidence) if config.annotators == "pooled" else evidence
+    at = _ready(seen, config, discrete, seed, encode, None)
+    if config.kind in ("linear", "kernel"):
+        return tuple(_outside(_solved(config, at, seed, bare=False).posterior, at.folds))
+    problem = problem_of(config, build(config, at.sizes, picture), at.features, at.parts, at.layout)
+    return tuple(reach(config, problem, at.folds, seed, None, seen.annotators).heldout)
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """Answers and what they are about, as a fit reads them."""
+
+    features: Features
+    scaler: Scaler
+    sizes: tuple[int, int]  # of an observation and of an action
+    parts: tuple[Questions, ...]
+    layout: Layout
+    folds: list[np.ndarray]
+
+
+def _ready(
+    evidence: Evidence, config: RewardConfig, discrete: bool, seed: int, encode: Encoder | None, scaler: Scaler | None
+) -> Ready:
+    raw = read(evidence.segments, encode)
+    scaler = scaler or fit_scaler(raw, discrete, config.inputs)
+    parts = tuple(questions(part) for part in evidence.parts if len(part.annotator))
+    layout = Layout(parts, len(evidence.annotators), config.lapses)
+    folds = split(parts, np.asarray(evidence.groups), max(FOLDS, config.members), np.random.default_rng(seed))
+    sizes = (raw.observation.shape[2], raw.action.shape[2])
+    return Ready(scaled(raw, scaler), scaler, sizes, parts, layout, folds)
+
+
+def _solve(config: RewardConfig, at: Ready, seed: int, bare: bool) -> Found:
     """A linear or kernel reward: the mode, draws around it, and each fold from answers outside it."""
-    weighed = config.weighed if config.weighed is not None else _varying(features) > MANY
-    solved = solve(features, parts, layout, config.kind == "kernel" and not bare, config.kernel_sd, seed, weighed)
+    solved = _solved(config, at, seed, bare)
     found = solved.posterior
     flat, annotators = solved.draws(config.members, torch.Generator().manual_seed(seed + 1))
-    exact = config.intervals == "exact" and bool(parts)
+    exact = config.intervals == "exact" and bool(at.parts)
     return Found(
         net=solved.net,
         flat=flat,
         annotators=annotators,
         posteriors=[found],
-        draws=sample(found, layout, seed)[:, -layout.size :] if exact else None,
-        heldout=_outside(found, folds),
-        train=_mean_score(found),
+        draws=sample(found, at.layout, seed)[:, -at.layout.size :] if exact else None,
+        heldout=_outside(found, at.folds),
+        train=mean_score(found),
         epochs=0,
     )
+
+
+def _solved(config: RewardConfig, at: Ready, seed: int, bare: bool) -> Solved:
+    weighed = config.weighed if config.weighed is not None else _varying(at.features) > MANY
+    waves = config.kind == "kernel" and not bare
+    return solve(at.features, at.parts, at.layout, waves, config.kernel_sd, seed, weighed)
 
 
 def _varying(features: Features) -> int:
@@ -201,121 +222,8 @@ def _outside(posterior: Posterior, folds: list[np.ndarray]) -> list[np.ndarray]:
     found = []
     for mask, rows in zip(masks, scores_, strict=True):
         given = torch.where(mask, rows.exp(), 0.0)
-        found.append(_log_mean(torch.stack([given.sum(0), mask.sum(0).double()]).numpy()))
+        found.append(log_mean(torch.stack([given.sum(0), mask.sum(0).double()]).numpy()))
     return found
-
-
-def _climb(
-    config: RewardConfig,
-    problem: Problem,
-    folds: list[np.ndarray],
-    seed: int,
-    warm: FittedReward | None,
-    names: tuple[str, ...],
-) -> Found:
-    """Nets: heads first where they are many, then Adam with each member stopped by its fold, then every head on all."""
-    net, size = problem.sums.net, problem.net_size
-    flat = _start(config, problem, seed, warm, names)
-    if isinstance(net, MLP | CNN) and warm is None:
-        for member in range(config.members):
-            _settle(config, problem, flat, member, [~masks[member] for masks in folds])
-    train = [chosen(~masks[: config.members]) for masks in folds]
-    heldout = [chosen(masks[: config.members]) for masks in folds]
-    plan = Plan(config.epochs if warm is None else config.warm_epochs, config.patience, config.batch, config.rate)
-    reached = climb(problem, flat, train, heldout, plan, np.random.default_rng(seed + 1))
-    unseen = _unseen(problem, reached, heldout)
-    gain, offset = torch.ones(config.members), torch.zeros(config.members)
-    posteriors, draws, train_scores = [], [], []
-    for member in range(config.members):
-        posterior, plain, score_ = _settle(config, problem, reached.flat, member, None)
-        posteriors.append(posterior)
-        train_scores.append(score_)
-        if config.intervals == "exact":
-            draws.append(sample(posterior, problem.layout, seed + member)[:, -problem.layout.size :])
-        if not isinstance(net, MLP | CNN):
-            gain[member], offset[member] = plain[0], plain[1]
-    return Found(
-        net=net,
-        flat=reached.flat[:, :size].contiguous(),
-        annotators=reached.flat[:, size:],
-        posteriors=posteriors,
-        draws=torch.cat(draws) if draws else None,
-        heldout=unseen,
-        train=float(np.mean(train_scores)),
-        epochs=reached.epochs,
-        gain=gain,
-        offset=offset,
-    )
-
-
-def _settle(
-    config: RewardConfig,
-    problem: Problem,
-    flat: Float[Tensor, "member parameter"],
-    member: int,
-    keep: Sequence[np.ndarray] | None,
-) -> tuple[Posterior, Float[Tensor, "column"], float]:
-    """Solves one member's head and annotators on the answers to keep (None: all), in place where the net has a head."""
-    net, size = problem.sums.net, problem.net_size
-    now = head(net, flat[member, :size], problem.features)
-    means, precisions = prior(net, len(now.now), config.head_sd)
-    centre = torch.cat([means, problem.centre[size:]]).double()
-    precision = torch.cat([precisions, problem.precision[size:]]).double()
-    asked = ask(problem.parts, problem.layout, problem.features, now.basis, keep)
-    start = torch.cat([now.now, flat[member, size:]]).double()
-    columns = len(now.now)
-    if isinstance(net, MLP | CNN):
-        posterior = empirical(asked, centre, precision, start, columns)
-    else:
-        posterior = maximise(asked, centre, precision, start)
-    plain = now.plain(posterior.mode[:columns])
-    flat[member, size:] = posterior.mode[columns:].float()
-    if isinstance(net, MLP | CNN):
-        flat[member, size - columns : size] = plain
-    return posterior, plain, _mean_score(posterior)
-
-
-def _start(
-    config: RewardConfig, problem: Problem, seed: int, warm: FittedReward | None, names: tuple[str, ...]
-) -> Float[Tensor, "member parameter"]:
-    """Fresh, or where the previous fit was; an annotator it did not know starts at the prior."""
-    size = problem.net_size
-    annotators = problem.centre[size:].expand(config.members, -1).clone()
-    if warm is None:
-        return torch.cat([problem.sums.net.start(config.members, torch.Generator().manual_seed(seed)), annotators], 1)
-    for name, view in problem.layout.views(annotators).items():
-        old = warm.annotators.get(name)
-        if old is None:
-            continue
-        if view.shape[1:] == old.shape[1:] and warm.names == names:
-            view.copy_(old)
-        elif old.shape[1] == len(warm.names) and view.shape[1] == len(names):
-            for k, annotator in enumerate(names):
-                if annotator in warm.names:
-                    view[:, k] = old[:, warm.names.index(annotator)]
-    return torch.cat([warm.flat, annotators], 1)
-
-
-def _unseen(problem: Problem, reached: Climb, heldout: Sequence[Chosen]) -> list[np.ndarray]:
-    """Log of the mean probability of every answer under the members that did not see it; nan where all did."""
-    found = []
-    for part, rows, scores_ in zip(problem.parts, heldout, scores(problem, reached.flat, heldout), strict=True):
-        tally = np.zeros((2, len(part.outcome)))
-        np.add.at(tally[0], rows.query.ravel(), (np.exp(scores_.numpy()) * rows.weight).ravel())
-        np.add.at(tally[1], rows.query.ravel(), rows.weight.ravel())
-        found.append(_log_mean(tally))
-    return found
-
-
-def _mean_score(posterior: Posterior) -> float:
-    found = score(posterior.parts, posterior.mode.unsqueeze(0))
-    return _nanmean(torch.cat([torch.zeros(1, 0), *found], 1).numpy())
-
-
-def _log_mean(tally: Float[np.ndarray, "2 query"]) -> Float[np.ndarray, "query"]:
-    """Log of a sum over its count; nan where nothing was counted."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.log(tally[0] / tally[1])
 
 
 def build(config: RewardConfig, sizes: tuple[int, int], picture: tuple[int, int, int] | None = None) -> Net:
@@ -390,9 +298,3 @@ def _freeze(found: Found, features: Features, layout: Layout, names: tuple[str, 
         shift=offset / gain if terminates else -reward.mean(1),
         logits=gain.abs() * sd * float(value_unit(features, "compare")[0]),
     )
-
-
-def _nanmean(values: np.ndarray) -> float:
-    """The mean of what is a number, nan where nothing is."""
-    kept = values[np.isfinite(values)]
-    return float(kept.mean()) if len(kept) else float("nan")

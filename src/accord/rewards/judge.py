@@ -114,17 +114,22 @@ def forecast(
     segments, and left out where there is none.
     """
     rows = [_pairs(part, uniform) for part, uniform in zip(evidence.parts, evidence.uniform, strict=True)]
-    counts = np.cumsum([0, *(int(each.question.max(initial=-1)) + 1 for each in rows)])
+    counts = np.cumsum([0, *map(len, evidence.uniform)])  # the same whichever answers are uniform
     first, second, outcome, question, annotator = (
         np.concatenate([np.zeros(0, kind), *(getattr(each, name) for each in rows)])
         for name, kind in (("first", int), ("second", int), ("outcome", float), ("question", int), ("annotator", int))
     )
     question += np.repeat(counts[:-1], [len(each.first) for each in rows])
     logit = (values[:, first] - values[:, second]).astype(np.float64)
-    usable = np.ones(logit.shape, bool) if unseen is None else unseen[:, first] | unseen[:, second]
-    kept = np.flatnonzero(usable.any(0))
+    if unseen is None:
+        kept = np.arange(logit.shape[1])
+        told = mean_logit(logit)
+    else:
+        usable = unseen[:, first] | unseen[:, second]
+        kept = np.flatnonzero(usable.any(0))
+        told = np.array([_ensemble(logit[:, i], usable[:, i]) for i in kept], float)
     return Forecasts(
-        np.array([_ensemble(logit[:, i], usable[:, i]) for i in kept], float),
+        told,
         outcome[kept],
         question[kept],
         _numbered(question, first, second)[kept],
@@ -239,6 +244,7 @@ def _pairs(part: EvidencePart, uniform: Bool[np.ndarray, "query"]) -> _Pairs:
         query, first, second, outcome = _two_by_two(part, uniform)
         items = np.column_stack([part.item, part.item])
         items[query] = np.column_stack([first, second])
+    question = _numbered(*np.sort(items, axis=1).T) if len(items) else query
     kept = uniform[query]
     query, first, second, outcome = query[kept], first[kept], second[kept], outcome[kept]
     swap = first > second
@@ -246,7 +252,7 @@ def _pairs(part: EvidencePart, uniform: Bool[np.ndarray, "query"]) -> _Pairs:
         np.where(swap, second, first),
         np.where(swap, first, second),
         np.where(swap, 1 - outcome, outcome),
-        _numbered(*np.sort(items[query], axis=1).T) if len(query) else query,
+        question[query],
         part.annotator[query],
     )
 

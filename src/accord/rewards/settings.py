@@ -22,7 +22,7 @@ class RewardConfig:
     depth: int = 2  # hidden layers, or blocks of a Transformer
     rate: float = 3e-3  # Adam's
     batch: int = 128  # answers
-    epochs: int = 10  # of the climb, at most
+    epochs: int = 10  # of the climb, at most; 0: random hidden layers with the best head
     warm_epochs: int = 4  # the same, from a previous fit
     patience: int = 3  # epochs without a better held-out likelihood
     decay: float = 1.0  # prior precision of hidden weights
@@ -34,14 +34,18 @@ class RewardConfig:
     gate: float = 0.0  # probability from which the reward labels pairs itself (SURF, arXiv:2203.10050: .99); 0: never
     denoise: bool = False  # leave out answers that the others contradict, where that foretells unseen ones better
     pessimism: float = 0.0  # deviations of the ensemble taken from its mean; negative explores (RUNE, arXiv:2205.12401)
+    select: str = "auto"  # each round another may win, by held-out answers | fixed: always this one
+    annotators: str = "each"  # with a reliability of their own | pooled: all answers are as one annotator's
+    lapses: bool = True  # annotators may answer without attending; false: plain Bradley-Terry and its like
     intervals: str = "laplace"  # of reliabilities: laplace costs nothing, exact some seconds and is better calibrated
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS and not self.kind.startswith("module:"):
             raise InputError(f'reward.kind is "{self.kind}": use {", ".join(KINDS)} or module:package.Class.')
         for name in ("members", "width", "depth", "batch", "epochs", "warm_epochs", "patience"):
-            if getattr(self, name) < 1:
-                raise InputError(f"reward.{name} is {getattr(self, name)}: it must be at least 1.")
+            least = 0 if name == "epochs" else 1
+            if getattr(self, name) < least:
+                raise InputError(f"reward.{name} is {getattr(self, name)}: it must be at least {least}.")
         for name in ("rate", "decay", "head_sd", "kernel_sd"):
             if not 0.0 < getattr(self, name) < np.inf:
                 raise InputError(f"reward.{name} is {getattr(self, name)}: it must be a positive number.")
@@ -56,6 +60,7 @@ class RewardConfig:
         for name, words in (
             ("inputs", ("state_action", "state")),
             ("precision", ("auto", "float32", "bfloat16")),
+            ("annotators", ("each", "pooled")),
             ("intervals", ("laplace", "exact")),
         ):
             if getattr(self, name) not in words:

@@ -19,11 +19,12 @@ from jaxtyping import Float, Float32
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from accord.policies.control.replay import Replay, Rows
-from accord.policies.control.stack import Learned
+from accord.policies.control.captured import learning_on
+from accord.policies.control.replay import Batch, Replay
+from accord.policies.control.stack import Learned, Stack
 from accord.policies.memoryless import Memoryless
 from accord.policies.shaping import shaped
-from accord.runtime import products
+from accord.runtime import device, products
 from accord.types import Acting, InputError, LearnedReward, Metrics, NotFinite, Signal, StepBatch, Task, TaskSpec
 
 WIDE = 128  # hidden units from which bfloat16 products save more than their conversions cost
@@ -45,6 +46,7 @@ class OffPolicyConfig:
     newest: int = 10_000  # how many steps those are; QPA: ten episodes of a thousand
     refit: Literal["keep", "reset"] = "keep"  # critics when the reward was fitted anew; "reset" is PEBBLE's
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of products: bfloat16 where native and nets are wide
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # where it learns: a GPU where there is one, by captured graphs
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -92,10 +94,13 @@ class OffPolicy(ABC):
     """The `Policy` protocol for an algorithm that learns from a memory. A subclass is one algorithm's page."""
 
     name: ClassVar[str]
+    actor: Stack
 
     def __init__(self, task: Task, config: OffPolicyConfig, seed: int) -> None:
         refuse_pictures(task.spec, self.name)
-        self.task, self.config = task, config
+        if config.device == "cuda" and not torch.cuda.is_available():
+            raise InputError('policy.device is "cuda", and PyTorch finds no GPU here: choose "auto" or "cpu".')
+        self.task, self.config, self.device = task, config, device(config.device)
         self.replay = Replay(task.spec, config.capacity)
         self.learned: dict[str, Learned] = {}
         self.seed = seed
@@ -120,11 +125,18 @@ class OffPolicy(ABC):
     def any_action(self, rows: int, generator: torch.Generator) -> Float[Tensor, "env action"]:
         """Uniformly random ones."""
 
+    @property
+    def climbs(self) -> bool:
+        """Whether the actor learns in this update too."""
+        return True
+
     @abstractmethod
-    def update(
-        self, rows: Rows, reward: Float[Tensor, "batch"], discount: Float[Tensor, "batch"], generator: torch.Generator
-    ) -> dict[str, Tensor]:
-        """One update from one batch; what is worth telling of it."""
+    def noise(self, batch: int, generator: torch.Generator) -> Float[Tensor, "draw action"]:
+        """Of the actions that an update draws: standard normal."""
+
+    @abstractmethod
+    def update(self, batch: Batch) -> dict[str, Tensor]:
+        """One update from one batch; what is worth telling of it. Nothing here may wait for a number of a GPU."""
 
     @abstractmethod
     def start_critic(self, generator: torch.Generator) -> None:
@@ -138,17 +150,22 @@ class OffPolicy(ABC):
         generator = torch.Generator().manual_seed(seed)
         self._meet(signal.reward.version, generator)
         observation = torch.from_numpy(self.task.reset(seed))
-        while taken < budget:
-            early = self.steps < self.config.warmup
-            with torch.no_grad():
-                action = self.any_action(len(observation), generator) if early else self.explore(observation, generator)
-            step = self.task.step(self.to_env(action))
-            self.replay.add(observation, action, step)
-            observation = torch.from_numpy(step.observation)
-            real = int(step.real.sum())
-            taken, self.steps = taken + real, self.steps + real
-            for _ in range(0 if self.steps < self.config.warmup else real):
-                told = self._learn(signal, generator)
+        with learning_on(self.device, self.learned, self.actor, self.update) as learner:
+            while taken < budget:
+                early = self.steps < self.config.warmup
+                learner.wait()
+                with torch.no_grad():
+                    rows = len(observation)
+                    action = self.any_action(rows, generator) if early else self.explore(observation, generator)
+                step = self.task.step(self.to_env(action))
+                self.replay.add(observation, action, step)
+                observation = torch.from_numpy(step.observation)
+                real = int(step.real.sum())
+                taken, self.steps = taken + real, self.steps + real
+                for _ in range(0 if self.steps < self.config.warmup else real):
+                    batch = self._batch(signal, generator)
+                    self.updates += 1
+                    told |= learner.update(batch, self.climbs)
         extra = {name: float(value) for name, value in told.items()}
         if not all(np.isfinite(list(extra.values()))):
             raise NotFinite(
@@ -157,15 +174,16 @@ class OffPolicy(ABC):
         self.version += 1
         return Metrics(taken, time.perf_counter() - began, self.updates - before, extra)
 
-    def _learn(self, signal: LearnedReward, generator: torch.Generator) -> dict[str, Tensor]:
+    def _batch(self, signal: LearnedReward, generator: torch.Generator) -> Batch:
+        """Out of the memory, by the reward of today."""
         config = self.config
         rows = self.replay.draw(config.batch, generator, round(config.near * config.batch), config.newest)
         one = torch.ones(len(rows.serial_t), 1, dtype=torch.bool)  # steps alone: each a sequence of one
         action = self.as_scored(rows.action_t).unsqueeze(1)
         batch = StepBatch(rows.observation_t.unsqueeze(1), action, one, rows.serial_t.unsqueeze(1), one)
-        reward = shaped(signal, batch)[:, 0]
-        self.updates += 1
-        return self.update(rows, reward, config.gamma * ~rows.terminated_t, generator)
+        reward, discount = shaped(signal, batch)[:, 0], config.gamma * ~rows.terminated_t
+        noise = self.noise(config.batch, generator)
+        return Batch(rows.observation_t, rows.action_t, rows.observation_tp1, reward, discount, noise)
 
     def _meet(self, version: int, generator: torch.Generator) -> None:
         """A reward of another fit: old values are of another reward."""

@@ -29,6 +29,18 @@ class Rows:
     serial_t: Int[Tensor, "batch"]
 
 
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What an update reads: transitions, what they are worth by today's reward, and the noise of the actions drawn."""
+
+    observation_t: Float[Tensor, "batch observation"]
+    action_t: Float[Tensor, "batch action"]
+    observation_tp1: Float[Tensor, "batch observation"]
+    reward_t: Float[Tensor, "batch"]
+    discount_t: Float[Tensor, "batch"]
+    noise: Float[Tensor, "draw action"]
+
+
 class Replay:
     """The last `capacity` transitions of a task, oldest overwritten first."""
 

@@ -22,7 +22,7 @@ from accord.functional.objectives import soft_value, soft_value_of_choices, squa
 from accord.functional.returns import one_step_return
 from accord.policies.control.distributions import Squashed
 from accord.policies.control.offpolicy import OffPolicy, OffPolicyConfig, within
-from accord.policies.control.replay import Rows
+from accord.policies.control.replay import Batch
 from accord.policies.control.stack import Learned, Stack
 from accord.types import ActionSpec, Task
 
@@ -67,25 +67,26 @@ class SAC(OffPolicy):
             "log_temperature": self.log_temperature,
         }
 
-    def update(
-        self, rows: Rows, reward: Float[Tensor, "batch"], discount: Float[Tensor, "batch"], generator: torch.Generator
-    ) -> dict[str, Tensor]:
+    def noise(self, batch: int, generator: torch.Generator) -> Float[Tensor, "both action"]:
+        """Of what it does next, and of what it does now."""
+        return torch.randn(2 * batch, self.law.noises, generator=generator)
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
         """The critics towards the soft value of what came next, the actor up their lower one, T to the entropy."""
-        law, rate, batch = self.law, self.config.learning_rate, len(reward)
-        noise = torch.randn(2 * batch, law.noises, generator=generator)
+        law, rate, rows = self.law, self.config.learning_rate, len(batch.reward_t)
         temperature = self.log_temperature.flat.exp()
         # What it does next and what it does now in one pass, of which only the second is to learn.
-        both = torch.cat([rows.observation_tp1, rows.observation_t])
-        drawn = law.draw(self.actor.learn(both, beside=batch)[0], noise)
-        (action_tp1, action_t), (log_prob_tp1, log_prob_t) = (each.split(batch) for each in drawn)
+        both = torch.cat([batch.observation_tp1, batch.observation_t])
+        drawn = law.draw(self.actor.learn(both, beside=rows)[0], batch.noise)
+        (action_tp1, action_t), (log_prob_tp1, log_prob_t) = (each.split(rows) for each in drawn)
 
         with torch.no_grad():
-            next_value = law.value(self.target, rows.observation_tp1, action_tp1, log_prob_tp1, temperature)
-            goal = one_step_return(reward, discount, next_value)
-        critic_loss = squared_error(law.taken(self.critic, rows), goal).sum() / batch
+            next_value = law.value(self.target, batch.observation_tp1, action_tp1, log_prob_tp1, temperature)
+            goal = one_step_return(batch.reward_t, batch.discount_t, next_value)
+        critic_loss = squared_error(law.taken(self.critic, batch), goal).sum() / rows
         self.critic.descend(critic_loss, rate)
 
-        value = law.value(self.critic, rows.observation_t, action_t, log_prob_t, temperature)
+        value = law.value(self.critic, batch.observation_t, action_t, log_prob_t, temperature)
         self.actor.descend(-value.mean(), rate)
         entropy = law.entropy_of(log_prob_t.detach())
         self.log_temperature.down(temperature_slope(entropy, self.target_entropy), rate)
@@ -136,7 +137,7 @@ class Law(Protocol):
         """In nats, estimated where it has no closed form."""
         ...
 
-    def taken(self, critic: Stack, rows: Rows) -> Float[Tensor, "net batch"]:
+    def taken(self, critic: Stack, batch: Batch) -> Float[Tensor, "net batch"]:
         """Each critic's value of the action that was taken."""
         ...
 
@@ -167,8 +168,8 @@ class Numbers:
     def entropy_of(self, log_prob: Float[Tensor, "batch"]) -> Float[Tensor, "batch"]:
         return -log_prob
 
-    def taken(self, critic: Stack, rows: Rows) -> Float[Tensor, "net batch"]:
-        return critic.learn(rows.observation_t, rows.action_t)[..., 0]
+    def taken(self, critic: Stack, batch: Batch) -> Float[Tensor, "net batch"]:
+        return critic.learn(batch.observation_t, batch.action_t)[..., 0]
 
     def sample(self, out: Tensor, noise: Tensor) -> Float[Tensor, "env action"]:
         return self.squashed.sample(out, noise)
@@ -206,8 +207,8 @@ class Choices:
     def entropy_of(self, log_prob: Float[Tensor, "batch choice"]) -> Float[Tensor, "batch"]:
         return -(log_prob.exp() * log_prob).sum(-1)
 
-    def taken(self, critic: Stack, rows: Rows) -> Float[Tensor, "net batch"]:
-        return (critic.learn(rows.observation_t) * rows.action_t).sum(-1)
+    def taken(self, critic: Stack, batch: Batch) -> Float[Tensor, "net batch"]:
+        return (critic.learn(batch.observation_t) * batch.action_t).sum(-1)
 
     def sample(self, out: Tensor, noise: Tensor) -> Float[Tensor, "env action"]:
         uniform = torch.special.ndtr(noise).clamp(1e-6, 1.0 - 1e-6)

@@ -40,6 +40,10 @@ class Learned:
     def refresh(self) -> None:
         """After the numbers changed."""
 
+    def move(self, device: torch.device) -> None:
+        """To a device, where all that follows is computed."""
+        self.flat, self.mean, self.square, self.step = (each.to(device) for each in self.state().values())
+
     def state(self) -> dict[str, Tensor]:
         """All that a later run needs to go on."""
         return {"flat": self.flat, "mean": self.mean, "square": self.square, "step": self.step}
@@ -62,9 +66,27 @@ class Stack(Learned):
         self.nets, self.dtype = nets, dtype
         self.shapes = list(pairwise(sizes))
         super().__init__(torch.cat([_start(nets * (n + 1) * m, n, generator) for n, m in self.shapes]))
-        self.copy = self.flat.to(dtype)  # itself where it is float32
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        self.copy = self.flat.to(self.dtype)  # itself where it is float32
         self.slope = torch.zeros_like(self.flat)
-        self.slopes, self.low, self.last = (self.layers(each) for each in (self.slope, self.copy, self.flat))
+        # What acts is on the CPU, where environments are; it is the master itself unless that is on a GPU.
+        self.shown = torch.empty_like(self.flat, device="cpu", pin_memory=True) if self.flat.is_cuda else self.flat
+        self.slopes, self.low, self.last, self.acting = (
+            self.layers(each) for each in (self.slope, self.copy, self.flat, self.shown)
+        )
+
+    def move(self, device: torch.device) -> None:
+        """Everything, and what acts stays on the CPU."""
+        super().move(device)
+        self._lay_out()
+        self.show()
+
+    def show(self) -> None:
+        """Lets what acts know of the numbers: when a GPU has done what it was told so far."""
+        if self.shown is not self.flat:
+            self.shown.copy_(self.flat, non_blocking=True)
 
     def layers(self, flat: Float[Tensor, "parameter"]) -> list[tuple[Tensor, Tensor]]:
         """Weight `[net, in, out]` and bias `[net, 1, out]` of every layer, as views; the first's weight has both."""
@@ -85,9 +107,9 @@ class Stack(Learned):
             self.copy.copy_(self.flat)
 
     def __call__(self, *columns: Float[Tensor, "batch _"]) -> Float[Tensor, "net batch out"]:
-        """Every net on the same rows, whose columns may come in parts; in float32, as for acting."""
+        """Every net on the same rows, whose columns may come in parts; in float32 and on the CPU, as for acting."""
         rows = torch.cat(columns, 1).expand(self.nets, -1, -1)
-        (first, bias), *others = self.last
+        (first, bias), *others = self.acting
         rows = torch.baddbmm(bias, rows, first[:, :-1])
         for weight, bias in others:
             rows = torch.baddbmm(bias, rows.relu_(), weight)
@@ -149,7 +171,7 @@ def _passed(
 ) -> tuple[Float[Tensor, "net batch out"], list[Tensor]]:
     """What the layers give, and the rows that went into each of them; into the last as they are and in float32."""
     (first, _), *middle, (weight, bias) = layers
-    rows = torch.cat([*columns, torch.ones(len(columns[0]), 1)], 1).to(first.dtype)
+    rows = torch.cat([*columns, columns[0].new_ones(len(columns[0]), 1)], 1).to(first.dtype)
     kept = [rows.expand(len(first), -1, -1)]
     kept.append(relu_(torch.bmm(kept[0], first)))
     for each, other in middle:

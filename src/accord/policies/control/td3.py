@@ -18,7 +18,7 @@ from accord.functional.objectives import squared_error
 from accord.functional.returns import one_step_return
 from accord.policies.control.distributions import Squashed
 from accord.policies.control.offpolicy import OffPolicy, OffPolicyConfig, within
-from accord.policies.control.replay import Rows
+from accord.policies.control.replay import Batch
 from accord.policies.control.stack import Stack
 from accord.types import InputError, Task
 
@@ -60,7 +60,6 @@ class TD3(OffPolicy):
         self.actor, self.actor_target = (Stack(1, sizes, generator, config.dtype) for _ in range(2))
         self.actor_target.follow(self.actor, 1.0)
         self.start_critic(generator)
-        self.actor_loss = torch.zeros(())
 
     def start_critic(self, generator: torch.Generator) -> None:
         """Two critics, and as many targets that are what they are."""
@@ -75,28 +74,35 @@ class TD3(OffPolicy):
             "critic_target": self.critic_target,
         }
 
-    def update(
-        self, rows: Rows, reward: Float[Tensor, "batch"], discount: Float[Tensor, "batch"], generator: torch.Generator
-    ) -> dict[str, Tensor]:
+    @property
+    def climbs(self) -> bool:
+        """Whether the actor learns in this update too."""
+        return self.updates % self.config.delay == 0
+
+    def noise(self, batch: int, generator: torch.Generator) -> Float[Tensor, "batch action"]:
+        """Of the target's actions."""
+        return torch.randn(batch, self.bounds.size, generator=generator)
+
+    def update(self, batch: Batch) -> dict[str, Tensor]:
         """The critics towards the smoothed value of what came next; every second time the actor up the first one."""
         config, rate = self.config, self.config.learning_rate
         with torch.no_grad():
-            noise = config.smoothing * torch.randn(rows.action_t.shape, generator=generator)
-            noise = noise.clamp(-config.smoothing_limit, config.smoothing_limit)
-            action_tp1 = (self.actor_target.still(1, rows.observation_tp1)[0].tanh() + noise).clamp(-1.0, 1.0)
-            q_tp1 = self.critic_target.still(2, rows.observation_tp1, action_tp1)[..., 0]
-            goal = one_step_return(reward, discount, torch.minimum(q_tp1[0], q_tp1[1]))
-        q = self.critic.learn(rows.observation_t, rows.action_t)[..., 0]
+            noise = (config.smoothing * batch.noise).clamp(-config.smoothing_limit, config.smoothing_limit)
+            action_tp1 = (self.actor_target.still(1, batch.observation_tp1)[0].tanh() + noise).clamp(-1.0, 1.0)
+            q_tp1 = self.critic_target.still(2, batch.observation_tp1, action_tp1)[..., 0]
+            goal = one_step_return(batch.reward_t, batch.discount_t, torch.minimum(q_tp1[0], q_tp1[1]))
+        q = self.critic.learn(batch.observation_t, batch.action_t)[..., 0]
         critic_loss = squared_error(q, goal).sum() / len(goal)
         self.critic.descend(critic_loss, rate)
-        if self.updates % config.delay == 0:
-            action = self.actor.learn(rows.observation_t)[0].tanh()
-            loss = -self.critic.still(1, rows.observation_t, action).mean()
+        told = {"critic_loss": critic_loss.detach()}
+        if self.climbs:
+            action = self.actor.learn(batch.observation_t)[0].tanh()
+            loss = -self.critic.still(1, batch.observation_t, action).mean()
             self.actor.descend(loss, rate)
-            self.actor_loss = loss.detach()
             self.critic_target.follow(self.critic, config.tau)
             self.actor_target.follow(self.actor, config.tau)
-        return {"critic_loss": critic_loss.detach(), "actor_loss": self.actor_loss}
+            told["actor_loss"] = loss.detach()
+        return told
 
     def explore(
         self, observation: Float[Tensor, "env observation"], generator: torch.Generator

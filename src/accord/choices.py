@@ -1,0 +1,67 @@
+"""What the command line does to choose: accord select.
+
+Nothing heavy is imported before a command runs, as in `cli`, which lists this command among its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+WIDE = 120  # columns of a table that no terminal limits
+
+
+def select(
+    file: Path,
+    /,
+    *,
+    store: str = "",
+    workers: int | None = None,
+    out: Path | None = None,
+    overrides: Annotated[Mapping[str, str] | None, Parameter(parse=False)] = None,
+) -> None:
+    """Chooses the reward model for FILE from recorded answers; asks nobody anything.
+
+    Writes selection.json, and chosen.toml, which accord run takes as it is.
+
+    Parameters
+    ----------
+    file
+        The configuration; its own reward is a candidate that is compared in full.
+    store
+        Where the answers are: a run's folder, or the URL of a database; feedback.store of FILE where not given.
+    workers
+        Processes that work at once; as many as there are cores where not given.
+    out
+        The folder to write to; runs/NAME-choice where not given.
+    """
+    from accord import config
+    from accord.types import InputError
+
+    settings = config.load(file, overrides)
+    place = store or settings.feedback.store
+    if not place:
+        raise InputError("no answers to choose by: give --store, a run's folder or the URL of a database.")
+    if workers is not None and workers < 1:
+        raise InputError(f"--workers is {workers}; at least 1 has to work: leave it out for one a core.")
+
+    from rich.console import Console
+
+    from accord import chosen, lineage, runtime, terminal
+    from accord.feedback.store import Store
+
+    runtime.set_up()
+    opened = Store(lineage.url_at(place))
+    try:
+        outcome = chosen.choose(
+            settings, opened, workers or runtime.machine().cores, terminal.Lines(Console(stderr=True))
+        )
+    finally:
+        opened.close()
+    record, made = chosen.write(outcome, out or Path("runs") / f"{file.stem}-choice")
+    console = Console() if Console().is_terminal else Console(width=WIDE)
+    terminal.show_choice(console, outcome.selection.record(), [one.record() for one in outcome.finalists], str(made))
+    print(record)
