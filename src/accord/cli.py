@@ -1,4 +1,4 @@
-"""The command line: accord run | serve | invite | report | export | import | forget | verify.
+"""The command line: accord run | tune | serve | invite | report | export | import | forget | verify.
 
 Nothing heavy is imported before a command runs, so that --help answers at once. Exit codes: 0 done; 1 failed; 2 the
 user's input is wrong, told in one sentence without a traceback.
@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from accord import answers
+from accord import answers, tune
 
 DONE, FAILED, WRONG = 0, 1, 2
 
@@ -206,6 +206,7 @@ def verify(folder: Path, /) -> int:
     return DONE
 
 
+app.command(tune.tune)
 app.command(answers.export)
 app.command(answers.import_, name="import")
 app.command(answers.forget)
@@ -220,8 +221,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(WRONG, _sentence(str(error)))
     takes_keys = "overrides" in ignored
     if overrides and not takes_keys:
+        key = next(iter(overrides))
         return _say(
-            WRONG, f"--{next(iter(overrides))} is a key of a configuration; only accord run takes those: leave it out."
+            WRONG, f"--{key} is a key of a configuration; only accord run and accord tune take those: leave it out."
         )
     try:
         return command(*bound.args, **bound.kwargs, **({"overrides": overrides} if takes_keys else {})) or DONE
