@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accord import cli, terminal
+from accord import cli, terminal_choice
 from accord.feedback.store import Store
 from accord.functional.agreement import ceiling_nats
 from accord.types import Answer, Collected, Provenance, Query, Reply, Side, Steps
@@ -105,7 +105,7 @@ def test_contract_what_cannot_be_told_is_one_sentence(folder: Path, capsys: pyte
 
 def test_golden_a_sketch_shows_points_on_the_curve():
     band = [(n, -1.0 / n - 0.1, -1.0 / n, -1.0 / n + 0.1) for n in (1.0, 2.0, 4.0, 8.0, 16.0)]
-    rows = terminal.sketch([(1.0, -1.0), (16.0, -1.0 / 16.0)], band, width=20, height=7).splitlines()
+    rows = terminal_choice.sketch([(1.0, -1.0), (16.0, -1.0 / 16.0)], band, width=20, height=7).splitlines()
     assert len(rows) == 9 and all(len(row) == 30 for row in rows[:7])
     marked = [row for row in rows if "●" in row]
     assert marked[0].endswith("●") and marked[1][10] == "●"  # the later point is the higher, and at the right end

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from accord import chosen, cli, config, terminal
+from accord import chosen, cli, config, terminal_choice
 from accord.feedback.queries import Candidates, QueryConfig, compose
 from accord.feedback.store import Store
 from accord.feedback.teachers import Teacher, TeacherConfig
@@ -115,7 +115,7 @@ def test_golden_a_choice_is_shown_with_its_reasons(capsys: pytest.CaptureFixture
         "answers": 60,
     }
     record |= {"folds": 5, "apparent": -0.401, "confirmed": [-0.41, -0.5, -0.3]}
-    terminal.show_choice(Console(width=110), record, [], "chosen.toml")
+    terminal_choice.show_choice(Console(width=110), record, [], "chosen.toml")
     lines = capsys.readouterr().out.splitlines()
     assert lines[2].startswith("→  linear, 3 members") and "-0.0010 ± 0.0020" in lines[2]
     assert lines[1].split()[-1] == "1.0" and "best" in lines[1]

@@ -225,7 +225,7 @@ def _sentence(figures: dict[str, Any]) -> str:
 
 def _page(figures: dict[str, Any]) -> str:
     """The sentence, the table and the picture."""
-    from accord.terminal import sketch
+    from accord.terminal_choice import sketch
 
     likelihood, accuracy = figures["likelihood"], figures["accuracy"]
     rows = ["answers   log-likelihood   accuracy"]

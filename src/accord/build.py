@@ -52,6 +52,7 @@ from accord.types import (
     Segment,
     Shaping,
     Steps,
+    TaskSpec,
     segment_id,
 )
 
@@ -113,7 +114,7 @@ class Made:
     def __init__(self, settings: config.RunConfig, store: Store, out: Path) -> None:
         self.settings, self.store, self.out = settings, store, out
         seed, feedback = settings.seed, settings.feedback
-        self.task = ControlTask(self._copies(), filmed=feedback.annotator == "web")
+        self.task = ControlTask(copies(self.settings), filmed=feedback.annotator == "web")
         check_kind(settings.reward, self.task.spec.picture)
         if feedback.pretrain and self.task.spec.picture is not None:
             raise InputError(
@@ -125,13 +126,6 @@ class Made:
         self.plan = self._plan()
         own = module_class(settings.reward.kind) if settings.reward.kind.startswith("module:") else None
         self.checkpoints = checkpoints.Checkpoints(out / records.CHECKPOINTS, self.task, self.policy, own)
-
-    def _copies(self) -> ControlConfig:
-        """One copy of the environment for an algorithm that updates after every step, unless the user says more."""
-        task, policy = self.settings.task, self.settings.policy
-        if isinstance(policy, SB3Config):  # whose copies have to reset in the call that ends them
-            return replace(task, envs=task.envs or (1 if policy.off_policy() else COPIES), vectorised=False)
-        return replace(task, envs=task.envs or 1) if isinstance(policy, OffPolicyConfig) else task
 
     def _annotator(self) -> Annotator:
         """Recorded demonstrations where they are given, else a teacher."""
@@ -150,7 +144,7 @@ class Made:
     def _plan(self) -> loop.Plan:
         feedback, policy = self.settings.feedback, self.settings.policy
         rounds = min(feedback.rounds, feedback.labels)
-        explored = self._explore_ticks() * self.task.spec.envs + feedback.pretrain
+        explored = explore_ticks(self.settings, self.task.spec) * self.task.spec.envs + feedback.pretrain
         if policy.steps <= explored:
             raise InputError(
                 f"policy.steps is {policy.steps}; the first segments take {explored}: raise it, or lower task.envs or "
@@ -159,10 +153,6 @@ class Made:
         labels = loop.spread(feedback.labels, rounds, feedback.first, feedback.falling)
         steps = loop.paced(policy.steps, explored, rounds, feedback.growth)
         return loop.Plan(self.settings.seed, labels, steps, ahead=feedback.ahead)
-
-    def _explore_ticks(self) -> int:
-        """Random steps of each copy before the first question: two segments' worth, all together a thousand."""
-        return max(2 * min(self.settings.feedback.segment, self.task.spec.horizon), EXPLORED // self.task.spec.envs)
 
     def parts(self) -> loop.Parts:
         """What the loop is given."""
@@ -187,7 +177,7 @@ class Made:
     def collect(self, round: int, seed: int) -> list[Collected]:
         """Segments near the policy: cut from the last improvement's steps, at first from random ones."""
         if round == 0:
-            explore(self.task, self._explore_ticks(), seed)
+            explore(self.task, explore_ticks(self.settings, self.task.spec), seed)
             self._pretrain(seed)
         due = self.plan.labels[round] - (self.plan.labels[round - 1] if round else 0)
         return self._cut(max(POOL_LEAST, POOL * due), round, seed)
@@ -298,13 +288,26 @@ class Made:
         apart = ControlTask(replace(self.settings.task, envs=self.settings.report.episodes, cut=None))
         found = {"random": evaluate(apart, random_actions(apart, rng), test)}
         for name in ("constant", "true"):
-            task = ControlTask(self._copies())
+            task = ControlTask(copies(self.settings))
             task.truth.start(0)
             reward = Constant() if name == "constant" else TrueReward(task.truth.at)
             policy = policy_of(task, self.settings, runtime.derive(self.settings.seed, "policy"))
             policy.improve(LearnedReward(reward), self.settings.policy.steps, runtime.derive(self.settings.seed, name))
             found[name] = evaluate(apart, policy.acting(), test)
         return found
+
+
+def copies(settings: config.RunConfig) -> ControlConfig:
+    """One copy of the environment for an algorithm that updates after every step, unless the user says more."""
+    task, policy = settings.task, settings.policy
+    if isinstance(policy, SB3Config):  # whose copies have to reset in the call that ends them
+        return replace(task, envs=task.envs or (1 if policy.off_policy() else COPIES), vectorised=False)
+    return replace(task, envs=task.envs or 1) if isinstance(policy, OffPolicyConfig) else task
+
+
+def explore_ticks(settings: config.RunConfig, spec: TaskSpec) -> int:
+    """Random steps of each copy before the first question: two segments' worth, all together a thousand."""
+    return max(2 * min(settings.feedback.segment, spec.horizon), EXPLORED // spec.envs)
 
 
 def policy_of(task: ControlTask, settings: config.RunConfig, seed: int) -> Policy:
