@@ -49,7 +49,7 @@ SAID = {
     "policy.entropy": "bonus",
     "policy.gradient_norm": "clipped to",
     "policy.log_sd": "logarithm of the standard deviation",
-    "policy.algorithm": "`ppo`; `sac`, `td3` and `sb3:NAME` have keys of their own, in the next tables",
+    "policy.algorithm": "`ppo`; `sac`, `td3`, `auto` and `sb3:NAME` have keys of their own, in the next tables",
     "policy.batch": "transitions in an update",
     "policy.temperature": "weight of the entropy",
     "report.episodes": "evaluated",

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from accord import checkpoints, config, loop, measure, records, runtime
+from accord.allocate import Auto, AutoConfig
 from accord.feedback.demonstrator import Demonstrator
 from accord.feedback.person import Person
 from accord.feedback.probes import repeated
@@ -23,6 +24,7 @@ from accord.policies.control.ppo import PPO
 from accord.policies.control.sac import SAC, SACConfig
 from accord.policies.control.sb3 import SB3Config
 from accord.policies.control.td3 import TD3, TD3Config
+from accord.policies.portfolio import portfolio
 from accord.progress import Progress, Silent
 from accord.reports.run import write as write_report
 from accord.rewards.augment import PAIRS
@@ -59,6 +61,7 @@ from accord.types import (
 POOL = 8  # segments cut for each label due: enough to choose from, few enough to score in milliseconds
 POOL_LEAST = 200
 COPIES = 8  # for an on-policy algorithm of stable-baselines3; rl-zoo's usual number
+COPIES_OF_ALL = 4  # for on-policy and off-policy algorithms in one run
 EXPLORED = 1_000  # random steps, of all copies together
 UNLABELLED = 2_000  # segments at most that the reward may label itself
 ROUND_EPISODES = 20  # by the truth after each round: the learning curve
@@ -302,6 +305,8 @@ def copies(settings: config.RunConfig) -> ControlConfig:
     task, policy = settings.task, settings.policy
     if isinstance(policy, SB3Config):  # whose copies have to reset in the call that ends them
         return replace(task, envs=task.envs or (1 if policy.off_policy() else COPIES), vectorised=False)
+    if isinstance(policy, AutoConfig):
+        return replace(task, envs=task.envs or COPIES_OF_ALL)
     return replace(task, envs=task.envs or 1) if isinstance(policy, OffPolicyConfig) else task
 
 
@@ -317,6 +322,8 @@ def policy_of(task: ControlTask, settings: config.RunConfig, seed: int) -> Polic
             return SAC(task, settings.policy, seed)
         case TD3Config():
             return TD3(task, settings.policy, seed)
+        case AutoConfig() as auto:
+            return Auto(task, auto, portfolio(task.spec, auto.arms, auto.steps, auto.gamma), seed)
         case SB3Config():
             from accord.policies.control.sb3_policy import SB3  # an extra: imported where it is wanted
 

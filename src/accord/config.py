@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from accord import toml
+from accord.allocate import AutoConfig
 from accord.feedback.queries import QueryConfig
 from accord.feedback.teachers import TeacherConfig
 from accord.policies.control.offpolicy import OffPolicyConfig
@@ -101,6 +102,13 @@ class TD3Section(TD3Config):
 
 
 @dataclass(frozen=True)
+class AutoSection(AutoConfig):
+    """Several algorithms in one run, as a configuration names them."""
+
+    algorithm: Literal["auto"] = "auto"
+
+
+@dataclass(frozen=True)
 class ReportConfig:
     """What is measured beside the policy, and who is told."""
 
@@ -139,7 +147,7 @@ class RunConfig:
     task: ControlSection = field(default_factory=ControlSection)
     feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
-    policy: PPOSection | SACSection | TD3Section | SB3Config = field(default_factory=PPOSection)
+    policy: PPOSection | SACSection | TD3Section | AutoSection | SB3Config = field(default_factory=PPOSection)
     report: ReportConfig = field(default_factory=ReportConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
 
@@ -151,7 +159,7 @@ class RunConfig:
                     f'tune.{name} is "truth", and task.truth does not say that the reward of {self.task.id} is what is '
                     "wanted: set task.truth = true where it is, or choose another."
                 )
-        if self.reward.kind == "transformer" and isinstance(self.policy, OffPolicyConfig | SB3Config):
+        if self.reward.kind == "transformer" and isinstance(self.policy, OffPolicyConfig | SB3Config | AutoConfig):
             raise InputError(
                 f'reward.kind is "transformer", which reads a step among the others of its segment, and '
                 f'{self.policy.algorithm} remembers steps alone: choose "mlp" or "kernel", or policy.algorithm "ppo".'

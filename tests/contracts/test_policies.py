@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from accord.allocate import Auto, AutoConfig
 from accord.policies.control.ppo import PPO, PPOConfig
 from accord.policies.control.sac import SAC, SACConfig
 from accord.policies.control.td3 import TD3, TD3Config
+from accord.policies.portfolio import Entry, able
 from accord.rewards.fixed import Constant
 from accord.tasks.control import ControlConfig, ControlTask
 from accord.types import (
@@ -43,6 +45,15 @@ POLICIES: dict[str, Make] = {
     "sac": lambda task, seed: SAC(task, SACConfig(**OFF), seed),
     "td3": lambda task, seed: TD3(task, TD3Config(**OFF), seed),
 }
+
+
+def auto(task: Task, seed: int) -> Auto:
+    """All small algorithms that can act, in turns."""
+    entries = [Entry(name, POLICIES[name]) for name in able(task.spec)]
+    return Auto(task, AutoConfig(steps=2 * BUDGET, pieces=4), entries, seed)
+
+
+POLICIES["auto"] = auto
 if find_spec("stable_baselines3"):
     from accord.policies.control.sb3 import SB3Config
     from accord.policies.control.sb3_policy import SB3
@@ -68,6 +79,7 @@ if find_spec("stable_baselines3"):
 # and read pictures.
 ABLE = {
     "ppo": (*IDS, SQUARE),
+    "auto": (*IDS, SQUARE),
     "td3": (FOLLOW,),
     "sb3:PPO": (IDENTITY, FOLLOW),
     "sb3:DQN": (IDENTITY,),
@@ -243,7 +255,8 @@ def test_contract_it_repeats_bit_for_bit_and_draws_nothing_global(make):
 
 def weights_of(policy: Policy, folder: Path) -> dict[str, bytes]:
     policy.save(folder)
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def test_contract_saved_and_loaded_it_goes_on_bit_for_bit(make, tmp_path: Path):

@@ -30,7 +30,7 @@ from accord.rewards.fit import split
 from accord.rewards.fitted import FittedReward
 from accord.types import Comparisons, Evidence, EvidencePart, InputError
 
-SIZES, SMALLEST = 6, 1 / 8  # subsets of each training part, the smallest as a share of it
+SIZES, SMALLEST = 5, 1 / 6  # subsets of each training part, the smallest as a share of it
 FEWEST = 30  # uniform answers
 COARSE = 1 / 24  # share of the answers that the largest group may have where whole groups are to enter
 DRAWS = 400  # of clusters and resamplings
@@ -64,7 +64,7 @@ class Measured:
 
 
 def measure(
-    evidence: Evidence, fit: Fit, seed: int, *, folds: int = 5, resamplings: int = 4, done: Done = lambda i, n: None
+    evidence: Evidence, fit: Fit, seed: int, *, folds: int = 10, resamplings: int = 3, done: Done = lambda i, n: None
 ) -> Measured:
     """Fits `folds * resamplings * SIZES` rewards. The same arguments give the same figures.
 
