@@ -42,7 +42,7 @@ JUDGED = (
 LEAST = 60  # recorded answers: fewer leave a judge whose ranking is mostly noise
 MATCHED = 20  # decided comparisons from which a teacher can be matched
 WAYS = 2  # of splitting
-PRIOR = 0.1  # pseudo-answers, per answer, for a lapse rate of one in ten: one hundred answers leave it loose
+PRIOR = 10.0  # answers' worth of the belief that one in ten is a lapse
 
 
 @dataclass(frozen=True)
@@ -260,7 +260,7 @@ def likeliest(ahead: Float[np.ndarray, "answer"]) -> tuple[float, float]:
     def cost(at: np.ndarray) -> float:
         beta, lapse = math.exp(at[0]) / unit, 1.0 / (1.0 + math.exp(-at[1]))
         sure = 1.0 / (1.0 + np.exp(-np.clip(beta * ahead, -500, 500)))
-        prior = PRIOR * (0.1 * math.log(max(lapse, 1e-12)) + 0.9 * math.log(max(1.0 - lapse, 1e-12)))
+        prior = PRIOR / len(ahead) * (0.1 * math.log(max(lapse, 1e-12)) + 0.9 * math.log(max(1.0 - lapse, 1e-12)))
         return -float(np.log(lapse / 2 + (1.0 - lapse) * sure).mean()) - prior
 
     found = optimize.minimize(cost, np.array([0.0, -2.0]), method="Nelder-Mead", bounds=[(-6.0, 6.0), (-8.0, 4.0)])
