@@ -80,6 +80,14 @@ class ControlSection(ControlConfig):
 
 
 @dataclass(frozen=True)
+class TextSection:
+    """Replies to prompts: `accord select` chooses a reward for them; policies of text are not in this version."""
+
+    id: str = "text"
+    kind: Literal["text"] = "text"
+
+
+@dataclass(frozen=True)
 class PPOSection(PPOConfig):
     """PPO, as a configuration names it."""
 
@@ -119,11 +127,21 @@ class RunConfig:
     """Everything a run depends on, beside the machine and the versions."""
 
     seed: int = 0
-    task: ControlSection = field(default_factory=ControlSection)
+    task: ControlSection | TextSection = field(default_factory=ControlSection)
     feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
     policy: PPOSection | SACSection | TD3Section | SB3Config = field(default_factory=PPOSection)
     report: ReportConfig = field(default_factory=ReportConfig)
+
+    @property
+    def control(self) -> ControlSection:
+        """The environment. Raises InputError for a task without one."""
+        if isinstance(self.task, ControlSection):
+            return self.task
+        raise InputError(
+            f'task.kind is "{self.task.kind}": policies of text are not in this version; choose a reward for it with '
+            "accord select, or name an environment."
+        )
 
     def __post_init__(self) -> None:
         _within("seed", self.seed, 0, 2**32 - 1)
