@@ -28,6 +28,9 @@ from accord.policies.portfolio import portfolio
 from accord.progress import Progress, Silent
 from accord.reports.run import write as write_report
 from accord.rewards.augment import PAIRS
+from accord.rewards.candidates import panel
+from accord.rewards.choice import Choice, choose
+from accord.rewards.crossval import Reading
 from accord.rewards.entropy import StateEntropy
 from accord.rewards.fit import fit
 from accord.rewards.fitted import FittedReward
@@ -226,12 +229,14 @@ class Made:
     def fit(
         self, evidence: Evidence, before: Sequence[Reward], version: int, seed: int
     ) -> tuple[list[Reward], dict[str, object]]:
-        """One reward of the configured kind, warm from the round before."""
-        warm = before[0] if before and isinstance(before[0], FittedReward) else None
+        """One reward: the configured one, or the one that answers prefer by now; warm from the round before."""
+        last = before[0] if before and isinstance(before[0], FittedReward) else None
         spec = self.task.spec
+        choice = self._choice(evidence, last, runtime.derive(seed, "choice"))
+        warm = last if last is not None and last.chosen in ("", choice.candidate.name) else None
         fitted = fit(
             evidence,
-            self.settings.reward,
+            choice.candidate.config,
             discrete=spec.action.discrete,
             terminates=spec.terminates,
             seed=seed,
@@ -240,7 +245,27 @@ class Made:
             unlabelled=self._unlabelled(evidence, seed),
             picture=spec.picture,
         )
-        return [fitted], measure.fit_record(fitted)
+        same = last is not None and last.chosen == choice.candidate.name
+        why = last.why if last is not None and same else choice.why
+        record = {**measure.fit_record(fitted), "choice": choice.record()}
+        return [replace(fitted, chosen=choice.candidate.name, why=why)], record
+
+    def _choice(self, evidence: Evidence, last: FittedReward | None, seed: int) -> Choice:
+        """Among the panel, where the configuration leaves it to the answers."""
+        candidates = panel(self.settings.reward, self.task.spec.picture)
+        kept = next((one for one in candidates if last is not None and one.name == last.chosen), candidates[0])
+        if self.settings.reward.select == "fixed" or len(candidates) < 2:
+            return Choice(kept, "configured", {})
+        reading = Reading(self.task.spec.action.discrete, self.task.spec.picture)
+        return choose(evidence, candidates, kept, reading, seed, 0 if last is None else last.report.answers)
+
+    def _chosen(self, reward: Reward | None) -> dict[str, object]:
+        """The configuration that the last reward was fitted with, and why that one."""
+        if not isinstance(reward, FittedReward):
+            return asdict(self.settings.reward)
+        known = {one.name: one.config for one in panel(self.settings.reward, self.task.spec.picture)}
+        config = known.get(reward.chosen, self.settings.reward)
+        return {**asdict(config), "why": reward.why or "configured"}
 
     def _unlabelled(self, evidence: Evidence, seed: int) -> list[Segment]:
         """Segments that nobody was asked about, where the reward may label them."""
@@ -273,7 +298,7 @@ class Made:
         steps = self.task.steps()
         baselines = self._baselines(test) if settings.report.baselines else {}
         self.checkpoints.finish(self.out / records.REWARD, self.out / records.POLICY)
-        chosen = records.Chosen(asdict(settings.reward), asdict(settings.policy))
+        chosen = records.Chosen(self._chosen(state.reward), asdict(settings.policy))
         found = measure.result(self.task.spec.id, settings.seed, state, steps, seconds, returns, baselines, chosen)
         return replace(found, clip=self._clip())
 
@@ -288,7 +313,7 @@ class Made:
     def _baselines(self, test: int) -> dict[str, np.ndarray]:
         """Returns of a random policy, and of the same algorithm on a constant and on the true reward."""
         rng = np.random.default_rng(test)
-        apart = ControlTask(replace(self.settings.task, envs=self.settings.report.episodes, cut=None))
+        apart = ControlTask(replace(self.settings.control, envs=self.settings.report.episodes, cut=None))
         found = {"random": evaluate(apart, random_actions(apart, rng), test)}
         for name in ("constant", "true"):
             task = ControlTask(copies(self.settings))
@@ -302,7 +327,7 @@ class Made:
 
 def copies(settings: config.RunConfig) -> ControlConfig:
     """One copy of the environment for an algorithm that updates after every step, unless the user says more."""
-    task, policy = settings.task, settings.policy
+    task, policy = settings.control, settings.policy
     if isinstance(policy, SB3Config):  # whose copies have to reset in the call that ends them
         return replace(task, envs=task.envs or (1 if policy.off_policy() else COPIES), vectorised=False)
     if isinstance(policy, AutoConfig):
@@ -348,5 +373,7 @@ def foretell(reward: Reward, own: Evidence) -> Forecasts:
 
 
 def select_only(candidates: Sequence[Reward]) -> tuple[Reward, dict[str, object]]:
-    """The one candidate there is."""
-    return candidates[0], {"candidates": len(candidates)}
+    """The one that was fitted: which kind it is to be is chosen before the fit, under folds of fewer answers."""
+    only = candidates[0]
+    named = {"chosen": only.chosen} if isinstance(only, FittedReward) else {}
+    return only, {"candidates": len(candidates), **named}

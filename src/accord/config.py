@@ -81,6 +81,14 @@ class ControlSection(ControlConfig):
 
 
 @dataclass(frozen=True)
+class TextSection:
+    """Replies to prompts: `accord select` chooses a reward for them; policies of text are not in this version."""
+
+    id: str = "text"
+    kind: Literal["text"] = "text"
+
+
+@dataclass(frozen=True)
 class PPOSection(PPOConfig):
     """PPO, as a configuration names it."""
 
@@ -144,17 +152,27 @@ class RunConfig:
     """Everything a run depends on, beside the machine and the versions."""
 
     seed: int = 0
-    task: ControlSection = field(default_factory=ControlSection)
+    task: ControlSection | TextSection = field(default_factory=ControlSection)
     feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
     policy: PPOSection | SACSection | TD3Section | AutoSection | SB3Config = field(default_factory=PPOSection)
     report: ReportConfig = field(default_factory=ReportConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
 
+    @property
+    def control(self) -> ControlSection:
+        """The environment. Raises InputError for a task without one."""
+        if isinstance(self.task, ControlSection):
+            return self.task
+        raise InputError(
+            f'task.kind is "{self.task.kind}": policies of text are not in this version; choose a reward for it with '
+            "accord select, or name an environment."
+        )
+
     def __post_init__(self) -> None:
         _within("seed", self.seed, 0, 2**32 - 1)
         for name, word in (("signal", self.tune.signal), ("judge", self.tune.judge)):
-            if word == "truth" and not self.task.truth:
+            if word == "truth" and not self.control.truth:
                 raise InputError(
                     f'tune.{name} is "truth", and task.truth does not say that the reward of {self.task.id} is what is '
                     "wanted: set task.truth = true where it is, or choose another."

@@ -84,11 +84,12 @@ def test_golden_what_is_solved_is_simpler_than_what_climbs_and_lines_than_waves(
 
 
 def test_golden_a_panel_begins_with_what_was_configured():
-    found = panel(replace(SMALL, members=3), transformers=False)
-    assert found[0].config == SMALL and len(found) <= 8
+    found = panel(SMALL)
+    assert found[0].config == SMALL and len(found) == 5
     assert {one.config.members for one in found} == {3}
-    assert "transformer" not in {one.config.kind for one in found}
-    assert "transformer" in {one.config.kind for one in panel(SMALL, transformers=True)}
+    kernel = panel(replace(SMALL, kind="kernel", weighed=True))
+    assert {one.config.kind for one in kernel} == {"kernel", "linear"} and len(kernel) == 3
+    assert len(panel(replace(SMALL, kind="cnn"), (1, 8, 8))) == 1
 
 
 # -------------------------------------------------------------------------------------------------- the choice

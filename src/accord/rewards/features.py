@@ -127,15 +127,18 @@ def _encoded(segments: Sequence[Segment], encode: Encoder | None) -> Raw:
     return Raw(rows[:, None, :], np.zeros((len(rows), 1, 0), np.float32), np.ones((len(rows), 1), bool))
 
 
-def fit_scaler(raw: Raw, discrete: bool, inputs: str = "state_action") -> Scaler:
+def fit_scaler(raw: Raw, discrete: bool, inputs: str = "state_action", together: bool = False) -> Scaler:
     """Mean and deviation over valid steps; a column that hardly varies is only centred, a one-hot action left alone.
 
-    Where `inputs` is "state", actions have an infinite deviation.
+    Where `inputs` is "state", actions have an infinite deviation. `together`: all columns share one deviation, so that
+    whoever made them decides what each is worth; the length of a text beside hundreds of columns of an embedding.
     """
     seen = [] if raw.observation.dtype == np.uint8 else [raw.observation]
     rows = np.concatenate([*seen, raw.action], -1)[raw.valid]
     mean, sd = rows.mean(0, dtype=np.float64), rows.std(0, dtype=np.float64)
     sd = np.where(sd > 1e-4 * (1.0 + np.abs(mean)), sd, 1.0)
+    if together:
+        sd[:] = np.sqrt(np.mean(np.square(rows.std(0, dtype=np.float64)))) or 1.0
     action = slice(rows.shape[1] - raw.action.shape[-1], None)
     if inputs == "state":
         sd[action] = np.inf

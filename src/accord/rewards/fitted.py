@@ -71,6 +71,8 @@ class FittedReward:
     logits: Float[Tensor, "member"]  # a scaled reward of 1 at one step, on the scale of the link
     report: FitReport = FitReport(0, math.nan, math.nan, 0)
     encode: Encoder | None = None
+    chosen: str = ""  # the candidate's name, where there was a choice
+    why: str = ""  # it was taken when it was
 
     def members(self, features: Features) -> Float[Tensor, "member segment time"]:
         """Scaled reward of every member at every step; 0 where the step is not valid."""
@@ -111,6 +113,8 @@ class FittedReward:
             "format": 1,
             "version": self.version,
             "names": self.names,
+            "chosen": self.chosen,
+            "why": self.why,
             "net": _described(self.net),
             "report": report,
         }
@@ -155,6 +159,8 @@ def load(folder: Path, encode: Encoder | None = None, module: type[nn.Module] | 
         scaler=Scaler(tensors["scaler/mean"], tensors["scaler/sd"]),
         report=FitReport(**report | {"heldout_scores": tuple(heldout)}),
         encode=encode,
+        chosen=text.get("chosen", ""),
+        why=text.get("why", ""),
         **{name: tensors[name] for name in TENSORS},
     )
 

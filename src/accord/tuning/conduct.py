@@ -258,7 +258,7 @@ class Conduct:
         if trial.name not in self._params:
             space, envs = self.spaces[trial.arm]
             made = configured(self.setting.base, self.arms[trial.arm], trial.values)
-            self._params[trial.name] = params_of(space, config.dump(made), made.task.envs or envs)
+            self._params[trial.name] = params_of(space, config.dump(made), made.control.envs or envs)
         return self._params[trial.name]
 
     def _show(self, trial: Trial) -> None:

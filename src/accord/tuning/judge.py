@@ -205,7 +205,7 @@ def _fitted(url: str, way: int, discrete: bool, terminates: bool, picture: tuple
 
 def judging(url: str, way: int, task: str, discrete: bool, settings: RunConfig) -> FittedReward:
     """The judge's reward, fitted once in a process."""
-    spec = ControlTask(replace(settings.task, envs=1)).spec
+    spec = ControlTask(replace(settings.control, envs=1)).spec
     return _fitted(url, way, discrete, spec.terminates, spec.picture)
 
 
