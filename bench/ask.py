@@ -8,11 +8,11 @@ are, and what unseen answers gained is counted. `coverage` is the share of resam
 it; `error` the mean of what was said less what came, `size` the mean absolute error, both in nats an answer (`gained`:
 what came, on average); `_accuracy` the same of accuracy.
 
-`ukp`: votes of a crowd on arguments (`bench/ukp_votes.py`), n = 400 of them, a linear reward of a dozen plain measures of a
-text (length, words, marks). Whole debates are held out, in the curve and in the truth: the votes of every debate, all
-of the file, are foretold from the 2n of the others, in four folds. `control`: comparisons of segments under a reward
-that is known (`bench/known_rewards.py`), n = 120 by four annotators of known carelessness, a kernel reward; truth is
-foretelling 3,000 others.
+`ukp`: votes of a crowd on arguments (`bench/ukp_votes.py`), n = 400 of them, a linear reward of a dozen plain measures
+of a text (length, words, marks). Whole debates are held out, in the curve and in the truth: the votes of every debate,
+all of the file, are foretold from the 2n of the others, in four folds. `control`: comparisons of segments under a
+reward that is known (`bench/known_rewards.py`), n = 120 by four annotators of known carelessness, a kernel reward;
+truth is foretelling 3,000 others.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def test_golden_ask_says_what_more_answers_would_buy_and_writes_it_down(
     assert then[0] - now[0] == pytest.approx(gain[0], abs=0.02)
     assert told["ceiling"][0] == pytest.approx(ceiling_nats(15 / 20, 2))  # every fourth of the twenty differs
     assert any("Nobody who knows the question alone can exceed -0.347" in line for line in lines)
-    assert sum("●" in line for line in lines) >= 3 and any(line.endswith("foretold") for line in lines)
+    assert sum(line.count("●") for line in lines) >= 3 and any(line.endswith("foretold") for line in lines)
 
 
 def test_contract_what_cannot_be_told_is_one_sentence(folder: Path, capsys: pytest.CaptureFixture[str]):
