@@ -92,14 +92,15 @@ def can_act(settings: RunConfig, arm: Arm) -> bool:
 def configured(settings: RunConfig, arm: Arm, values: Mapping[str, Value] | None = None) -> RunConfig:
     """The study's configuration with another arm and values in place of its own.
 
-    An arm of another algorithm starts from that algorithm's defaults, and from as many copies of the environment.
+    An arm of another algorithm starts from that algorithm's defaults, and from as many copies of the environment. An
+    arm keeps its kind of reward through a run; the user's own configuration, without other values, is left as it is.
     """
     tree = config.dump(settings)
     if arm.algorithm != settings.policy.algorithm:
         tree["policy"] = {"algorithm": arm.algorithm, "steps": settings.policy.steps}
         tree["task"] = {**tree["task"], "envs": None, "cut": None}
-    if arm.reward and arm.reward != settings.reward.kind:
-        tree["reward"] = {**tree["reward"], "kind": arm.reward}
+    if arm.reward and (values or arm != arm_of(settings)):
+        tree["reward"] = {**tree["reward"], "kind": arm.reward, "select": "fixed"}
     for key, value in (values or {}).items():
         tree = placed(tree, key.split("."), value)
     return config.from_tree(tree)
