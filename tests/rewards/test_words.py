@@ -1,6 +1,8 @@
 """Replies as rows: parts weigh alike, lengths can be taken out, and a choice among readings finds what people liked."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +11,9 @@ from accord.backbones import text
 from accord.rewards import words
 from accord.rewards.candidates import Candidate
 from accord.rewards.fit import RewardConfig, fit
+from accord.rewards.fitted import load
 from accord.rewards.select import select
-from accord.types import Comparisons, Evidence, InputError, Reply
+from accord.types import Comparisons, Evidence, InputError, Reply, Segment
 
 WORDS = np.array("good fine clear short plain bad dull vague long odd".split())
 
@@ -89,3 +92,22 @@ def test_contract_unknown_parts_replies_and_missing_libraries_are_told(monkeypat
 def test_golden_replies_asked_about_often_get_a_value_of_their_own():
     assert not words.often(liked(200)) and words.often(liked(240))
     assert not words.often(replace(liked(240), parts=(), uniform=()))
+
+
+def test_golden_nothing_that_an_encoder_gives_is_clipped(tmp_path: Path):
+    """A column that holds most of what there is goes far beyond ten deviations of the mean column."""
+    evidence = liked(40)
+    rows = np.zeros((60, 400), np.float32)
+    rows[:, 0] = np.linspace(-1.0, 1.0, 60)
+    where = {one.response: k for k, one in enumerate(evidence.segments) if isinstance(one, Reply)}
+
+    def encode(segments: Sequence[Segment]) -> np.ndarray:
+        return rows[[where[one.response] for one in segments if isinstance(one, Reply)]]
+
+    reward = fit(
+        evidence, RewardConfig(kind="linear", members=1), discrete=False, terminates=False, seed=0, encode=encode
+    )
+    value = reward.value(evidence.segments)[0]
+    assert np.diff(value) == pytest.approx(np.diff(value).mean(), rel=1e-2)  # a line, to its ends
+    reward.save(tmp_path)
+    assert np.array_equal(load(tmp_path, encode).value(evidence.segments)[0], value)

@@ -104,6 +104,7 @@ class FittedReward:
         tensors = {f"annotators/{name}": array for name, array in self.annotators.items()}
         tensors |= {name: getattr(self, name) for name in TENSORS}
         tensors |= {"scaler/mean": self.scaler.mean, "scaler/sd": self.scaler.sd}
+        tensors |= {"scaler/clip": torch.tensor(self.scaler.clip)}
         if isinstance(self.net, Fourier):
             tensors |= {f"net/{name}": getattr(self.net, name) for name in FOURIER}
         scores = {f"heldout/{p}": torch.from_numpy(rows) for p, rows in enumerate(self.report.heldout_scores)}
@@ -156,7 +157,7 @@ def load(folder: Path, encode: Encoder | None = None, module: type[nn.Module] | 
         net=_net(text["net"], tensors, module),
         annotators={n.removeprefix("annotators/"): t for n, t in tensors.items() if n.startswith("annotators/")},
         names=tuple(text["names"]),
-        scaler=Scaler(tensors["scaler/mean"], tensors["scaler/sd"]),
+        scaler=Scaler(tensors["scaler/mean"], tensors["scaler/sd"], float(tensors["scaler/clip"])),
         report=FitReport(**report | {"heldout_scores": tuple(heldout)}),
         encode=encode,
         chosen=text.get("chosen", ""),
