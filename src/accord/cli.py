@@ -168,16 +168,17 @@ def _secret(store: str) -> Path:
 
 @app.command
 def report(folder: Path, /) -> int:
-    """Makes the page of a run again, from its records.
+    """Makes the page of a run or a study again, from its records.
 
     Parameters
     ----------
     folder
-        The run's folder.
+        The run's or the study's folder.
     """
-    from accord.reports.run import write
+    from accord import trials
+    from accord.reports import run, study
 
-    print(write(folder))
+    print(study.write(folder) if trials.is_study(folder) else run.write(folder))
     return DONE
 
 

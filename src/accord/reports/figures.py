@@ -9,26 +9,29 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
+from accord.reports.drawing import (
+    TONES,
+    Figure,
+    Trace,
+    band_and_line,
+    dash,
+    dots,
+    error,
+    from_to,
+    line,
+    plane,
+    remark,
+    span,
+    trace,
+    whole,
+    with_interval,
+)
 from accord.reports.read import Estimate, Json, Run, at, banded, mapping_at, number_at, numbers_at
 from accord.reports.verdict import Returns, judged
 from accord.reports.view import rules
 from accord.reports.words import Language, number, percent, say
-
-Trace = dict[str, Any]
-TONES = tuple(f"@tone{i}" for i in range(6))  # one hue, dark to light: told apart without colour
-
-
-@dataclass(frozen=True)
-class Figure:
-    """What Plotly draws, and the same in words for those who cannot see it."""
-
-    data: list[Trace]
-    layout: dict[str, Any]
-    alt: str
 
 
 def figures(run: Run, lang: Language) -> dict[str, Figure]:
@@ -53,25 +56,25 @@ def baselines(returns: Returns, lang: Language) -> Figure | None:
     measured = [(say(key, lang), key, value) for key, value in [*rows, ("random", returns.random)] if value]
     if returns.policy is None:
         return None
-    data = [_dots([value], [len(measured) - 1 - i], name, "@accent" if key == "policy" else "@muted", key == "policy")
+    data = [dots([value], [len(measured) - 1 - i], name, "@accent" if key == "policy" else "@muted", key == "policy")
             for i, (name, key, value) in enumerate(measured)]  # fmt: skip
     values = [x for *_, value in measured for x in (value.floor, value.ceiling)]
     values += [returns.best] if returns.best is not None else []
-    low, high = _span([*values, 0.0] if 0 < min(values) < 0.4 * max(values) else values, 0.05)
+    low, high = span([*values, 0.0] if 0 < min(values) < 0.4 * max(values) else values, 0.05)
     notes = [
-        _note(0, len(measured) - 1 - i, "{}  <b>{}</b>{}".format(name, *_with_interval(value, lang)), xref="paper",
+        remark(0, len(measured) - 1 - i, "{}  <b>{}</b>{}".format(name, *with_interval(value, lang)), xref="paper",
               xanchor="left", yshift=17, font_color="@ink" if key == "policy" else "@soft")
         for i, (name, key, value) in enumerate(measured)
     ]  # fmt: skip
-    layout = _layout(68 * len(measured) + 68, say("x_return", lang), "", notes, top=14)
+    layout = plane(68 * len(measured) + 68, say("x_return", lang), "", notes, top=14)
     layout["xaxis"] |= {"range": [low, high]}
     layout["yaxis"] |= {"visible": False, "range": [-0.45, len(measured) - 0.25]}
     layout["margin"] |= {"l": 14}
     if returns.best is not None:
-        layout["shapes"] = [_line(x=returns.best)]
-        notes.append(_note(returns.best, 1, say("best", lang), yref="paper", xanchor="right", yanchor="bottom"))
+        layout["shapes"] = [line(x=returns.best)]
+        notes.append(remark(returns.best, 1, say("best", lang), yref="paper", xanchor="right", yanchor="bottom"))
         layout["margin"]["t"] = 26
-    said = "; ".join(" ".join([name, "".join(_with_interval(value, lang))]) for name, _, value in measured)
+    said = "; ".join(" ".join([name, "".join(with_interval(value, lang))]) for name, _, value in measured)
     return Figure(data, layout, f"{say('baselines', lang)}: {said}.")
 
 
@@ -82,17 +85,17 @@ def curve(run: Run, by: str, lang: Language) -> Figure | None:
     if not seen:
         return None
     title = say("curve", lang)
-    data = _band_and_line([x for x, _ in seen], [value for _, value in seen], say("policy", lang))
+    data = band_and_line([x for x, _ in seen], [value for _, value in seen], say("policy", lang))
     returns = Returns.read(run.result)
     controls = {"true": returns.true, "constant": returns.constant, "random": returns.random}
     levels = [(say(key, lang), value.mean) for key, value in controls.items() if value]
-    low, high = _span([x for _, v in seen for x in (v.floor, v.ceiling)] + [y for _, y in levels], 0.1)
-    layout = _layout(340, say("x_labels" if by == "labels" else "x_steps", lang), say("x_return", lang),
+    low, high = span([x for _, v in seen for x in (v.floor, v.ceiling)] + [y for _, y in levels], 0.1)
+    layout = plane(340, say("x_labels" if by == "labels" else "x_steps", lang), say("x_return", lang),
                      _level_notes(levels, high - low, [(x, v.mean) for x, v in seen]))  # fmt: skip
-    layout["shapes"] = [_line(y=y) for _, y in levels]
+    layout["shapes"] = [line(y=y) for _, y in levels]
     layout["yaxis"] |= {"range": [low, high]}
     layout["xaxis"] |= {"range": [0, 1.02 * max(x for x, _ in seen)]}
-    return Figure(data, layout, _from_to(title, [v.mean for _, v in seen], lang))
+    return Figure(data, layout, from_to(title, [v.mean for _, v in seen], lang))
 
 
 def accuracy(run: Run, lang: Language) -> Figure | None:
@@ -105,13 +108,13 @@ def accuracy(run: Run, lang: Language) -> Figure | None:
     agreement = judged(run, "agreement")
     if agreement is not None:
         levels.insert(0, (say("agreement", lang, p=percent(agreement)), agreement))
-    layout = _layout(300, say("x_round", lang), say("y_accuracy", lang), _level_notes(levels, 0.7))
+    layout = plane(300, say("x_round", lang), say("y_accuracy", lang), _level_notes(levels, 0.7))
     low = min([0.4, *(v.floor - 0.04 for _, v in seen)])
     layout["yaxis"] |= {"range": [low, 1.06], "tickformat": ".0%", "dtick": 0.1 if low > 0.3 else 0.2}
-    layout["xaxis"] |= _whole([x for x, _ in seen])
-    layout["shapes"] = [_line(y=y) for _, y in levels]
-    data = _band_and_line([x for x, _ in seen], [v for _, v in seen], say("y_accuracy", lang), "%{y:.0%}")
-    return Figure(data, layout, _from_to(say("accuracy", lang), [v.mean for _, v in seen], lang, share=True))
+    layout["xaxis"] |= whole([x for x, _ in seen])
+    layout["shapes"] = [line(y=y) for _, y in levels]
+    data = band_and_line([x for x, _ in seen], [v for _, v in seen], say("y_accuracy", lang), "%{y:.0%}")
+    return Figure(data, layout, from_to(say("accuracy", lang), [v.mean for _, v in seen], lang, share=True))
 
 
 def reliability(run: Run, lang: Language) -> Figure | None:
@@ -124,17 +127,17 @@ def reliability(run: Run, lang: Language) -> Figure | None:
     data: list[Trace] = [{
         "type": "scatter", "mode": "markers", "x": [p for p, *_ in bins], "y": [o for _, o, _ in bins],
         "marker": {"color": "@accent", "size": [7 + 11 * math.sqrt(n / most) for *_, n in bins], "line": {"width": 0}},
-        "error_y": _error([hi - o for (_, o, _), (_, hi) in zip(bins, ends, strict=True)],
+        "error_y": error([hi - o for (_, o, _), (_, hi) in zip(bins, ends, strict=True)],
                           [o - lo for (_, o, _), (lo, _) in zip(bins, ends, strict=True)], "@accent"),
         "customdata": [n for *_, n in bins], "hovertemplate": "%{x:.2f} → %{y:.2f}, n = %{customdata}<extra></extra>",
     }]  # fmt: skip
     ece = judged(run, "ece")
     told = say("none", lang) if ece is None else number(ece, 3)
-    note = _note(0.97, 0.03, f"ECE <b>{told}</b>", xref="paper", yref="paper", xanchor="right", yanchor="bottom")
-    layout = _layout(320, say("x_p", lang), say("y_observed", lang), [note])
+    note = remark(0.97, 0.03, f"ECE <b>{told}</b>", xref="paper", yref="paper", xanchor="right", yanchor="bottom")
+    layout = plane(320, say("x_p", lang), say("y_observed", lang), [note])
     for axis in ("xaxis", "yaxis"):
         layout[axis] |= {"range": [-0.03, 1.05], "dtick": 0.25, "tickformat": ".0%"}
-    layout["shapes"] = [{"type": "line", "x0": 0, "y0": 0, "x1": 1, "y1": 1, "layer": "below", "line": _dash()}]
+    layout["shapes"] = [{"type": "line", "x0": 0, "y0": 0, "x1": 1, "y1": 1, "layer": "below", "line": dash()}]
     return Figure(data, layout, say("alt_reliability", lang, title=say("reliability", lang), n=len(bins), ece=told))
 
 
@@ -158,8 +161,8 @@ def scatter(run: Run, lang: Language) -> Figure | None:
         "hovertemplate": "%{x:.3g} → %{y:.3g}<extra></extra>",
     }]  # fmt: skip
     spoken = say("truth_alike", lang) if min(truth) == max(truth) else f"Spearman <b>{told}</b>"
-    note = _note(1, 1, spoken, xref="paper", yref="paper", xanchor="right", yanchor="bottom", yshift=8)
-    layout = _layout(320, say("x_truth", lang), say("y_reward_short", lang), [note])
+    note = remark(1, 1, spoken, xref="paper", yref="paper", xanchor="right", yanchor="bottom", yshift=8)
+    layout = plane(320, say("x_truth", lang), say("y_reward_short", lang), [note])
     title = say("scatter", lang)
     return Figure(data, layout, say("alt_scatter", lang, title=title, n=len(truth), rho=told))
 
@@ -171,25 +174,25 @@ def likelihood(run: Run, lang: Language) -> Figure | None:
         return None
     lines = [("train", train, "@muted"), ("heldout", heldout, "@accent")]
     data = [
-        _trace([x for x, _ in points], [y for _, y in points], say(key, lang), colour)
+        trace([x for x, _ in points], [y for _, y in points], say(key, lang), colour)
         for key, points, colour in lines
         if points
     ]
-    low, high = _span([y for _, y in train + heldout], 0.1)
+    low, high = span([y for _, y in train + heldout], 0.1)
     crowded = bool(train and heldout) and abs(train[-1][1] - heldout[-1][1]) < 0.08 * (high - low)
     push = 9 if crowded else 0
     if train and heldout and train[-1][1] < heldout[-1][1]:
         push = -push
     notes = [
-        _note(points[-1][0], points[-1][1], say(key, lang), xanchor="left", xshift=9, font_color=colour,
+        remark(points[-1][0], points[-1][1], say(key, lang), xanchor="left", xshift=9, font_color=colour,
               yshift=push if key == "train" else -push)
         for key, points, colour in lines if points
     ]  # fmt: skip
-    layout = _layout(300, say("x_round", lang), say("y_ll", lang), notes)
-    layout["xaxis"] |= _whole([x for x, _ in train + heldout])
+    layout = plane(300, say("x_round", lang), say("y_ll", lang), notes)
+    layout["xaxis"] |= whole([x for x, _ in train + heldout])
     layout["yaxis"] |= {"range": [low, high]}
     layout["margin"] |= {"r": 62}
-    return Figure(data, layout, _from_to(say("likelihood", lang), [y for _, y in heldout or train], lang))
+    return Figure(data, layout, from_to(say("likelihood", lang), [y for _, y in heldout or train], lang))
 
 
 def _points(records: Sequence[Json], key: str) -> list[tuple[float, float]]:
@@ -211,8 +214,8 @@ def asked(run: Run, lang: Language) -> Figure | None:
          "hovertemplate": "%{y}<extra>%{fullData.name}</extra>"}
         for i, rule in enumerate(totals)
     ]  # fmt: skip
-    layout = _layout(310, say("x_round", lang), say("y_asked", lang), []) | {"barmode": "stack", "bargap": 0.4}
-    layout["xaxis"] |= _whole(xs)
+    layout = plane(310, say("x_round", lang), say("y_asked", lang), []) | {"barmode": "stack", "bargap": 0.4}
+    layout["xaxis"] |= whole(xs)
     said = ", ".join(f"{rule} {number(total, 0)}" for rule, total in totals.items())
     return Figure(data, layout, f"{say('asked', lang)}: {said}.")
 
@@ -226,10 +229,10 @@ def annotators(run: Run, lang: Language) -> Figure | None:
         return None
     people.sort(key=lambda each: each[1].mean)
     rows = list(range(len(people)))
-    data = [_dots([value for _, value in people], rows, say("skill", lang), "@accent", True, "%{x:.0%}")]
-    notes = [_note(0, row, f"{_short(name)}  <b>{percent(value.mean)}</b>", xref="paper", xanchor="left",
+    data = [dots([value for _, value in people], rows, say("skill", lang), "@accent", True, "%{x:.0%}")]
+    notes = [remark(0, row, f"{_short(name)}  <b>{percent(value.mean)}</b>", xref="paper", xanchor="left",
                    yshift=16) for row, (name, value) in zip(rows, people, strict=True)]  # fmt: skip
-    layout = _layout(max(150, 50 * len(people) + 60), say("skill", lang), "", notes, top=10)
+    layout = plane(max(150, 50 * len(people) + 60), say("skill", lang), "", notes, top=10)
     layout["xaxis"] |= {"range": [0, 1.04], "tickformat": ".0%", "dtick": 0.25}
     layout["yaxis"] |= {"visible": False, "range": [-0.5, len(people) - 0.25]}
     layout["margin"] |= {"l": 14}
@@ -250,28 +253,6 @@ def wilson(share: float, n: float) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def _layout(height: int, x: str, y: str, notes: list[Trace], top: int = 30) -> dict[str, Any]:
-    """Quiet axes; the vertical axis is named above itself, where it needs no turned head."""
-    axis = {"gridcolor": "@grid", "zeroline": False, "linecolor": "@grid", "tickcolor": "@grid", "automargin": True,
-            "fixedrange": True, "nticks": 6, "tickfont": {"color": "@muted"}}  # fmt: skip
-    if y:
-        notes.append(_note(0, 1, y, xref="paper", yref="paper", xanchor="left", yanchor="bottom", yshift=8, xshift=-34))
-    return {
-        "height": height, "margin": {"l": 46, "r": 12, "t": top, "b": 48}, "autosize": True, "showlegend": False,
-        "paper_bgcolor": "rgba(0,0,0,0)", "plot_bgcolor": "rgba(0,0,0,0)", "hovermode": "closest", "dragmode": False,
-        "font": {"color": "@ink", "size": 13}, "annotations": notes,
-        "hoverlabel": {"bgcolor": "@raised", "bordercolor": "@line", "font": {"color": "@ink"}},
-        "xaxis": axis | {"showgrid": False, "ticks": "outside", "ticklen": 4,
-                         "title": {"text": x, "font": {"color": "@muted", "size": 13}, "standoff": 10}},
-        "yaxis": dict(axis),
-    }  # fmt: skip
-
-
-def _note(x: float, y: float, text: str, **more: Any) -> Trace:
-    font = {"color": more.pop("font_color", "@soft"), "size": 13}
-    return {"x": x, "y": y, "text": text, "showarrow": False, "font": font, "borderpad": 0} | more
-
-
 def _level_notes(
     levels: Sequence[tuple[str, float]], span: float, curve: Sequence[tuple[float, float]] = ()
 ) -> list[Trace]:
@@ -290,8 +271,10 @@ def _level_notes(
         above, below = (row, []) if len(row) == 1 else (row[:-1], row[-1:])
         x = _freer_end(curve, above[0][1], span)
         placed = {"xref": "paper", "xanchor": "right" if x else "left", "xshift": 0 if x else 4, "font_color": "@muted"}
-        notes.append(_note(x, above[0][1], " · ".join(name for name, _ in above), yanchor="bottom", yshift=1, **placed))
-        notes += [_note(x, y, name, yanchor="top", yshift=-2, **placed) for name, y in below]
+        notes.append(
+            remark(x, above[0][1], " · ".join(name for name, _ in above), yanchor="bottom", yshift=1, **placed)
+        )
+        notes += [remark(x, y, name, yanchor="top", yshift=-2, **placed) for name, y in below]
     return notes
 
 
@@ -311,75 +294,3 @@ def _freer_end(curve: Sequence[tuple[float, float]], y: float, span: float) -> i
         return min(gaps)
 
     return int(room(0.6 * last, last) >= min(room(0.0, 0.4 * last), 0.25))
-
-
-def _dash() -> Trace:
-    return {"color": "@muted", "width": 1.2, "dash": "4px,4px"}
-
-
-def _line(x: float | None = None, y: float | None = None) -> Trace:
-    """A dashed line across the whole plot."""
-    if x is not None:
-        return {"type": "line", "x0": x, "x1": x, "yref": "paper", "y0": 0, "y1": 1, "layer": "below", "line": _dash()}
-    return {"type": "line", "y0": y, "y1": y, "xref": "paper", "x0": 0, "x1": 1, "layer": "below", "line": _dash()}
-
-
-def _trace(xs: Sequence[float], ys: Sequence[float], name: str, colour: str, y: str = "%{y:.4~g}") -> Trace:
-    return {
-        "type": "scatter", "mode": "lines+markers", "x": list(xs), "y": list(ys), "name": name,
-        "line": {"color": colour, "width": 2.2}, "marker": {"color": colour, "size": 6},
-        "hovertemplate": f"%{{x:,}}: {y}<extra>{name}</extra>",
-    }  # fmt: skip
-
-
-def _band_and_line(xs: Sequence[float], values: Sequence[Estimate], name: str, y: str = "%{y:.4~g}") -> list[Trace]:
-    line = _trace(xs, [v.mean for v in values], name, "@accent", y)
-    if any(v.low is None for v in values):
-        return [line]
-    around = [v.ceiling for v in values] + [v.floor for v in reversed(values)]
-    band = {"type": "scatter", "mode": "lines", "x": [*xs, *reversed(xs)], "y": around, "fill": "toself",
-            "fillcolor": "@band", "line": {"width": 0}, "hoverinfo": "skip"}  # fmt: skip
-    return [band, line]
-
-
-def _dots(values: Sequence[Estimate], rows: Sequence[float], name: str, colour: str, strong: bool,
-          x: str = "%{x:.4~g}") -> Trace:  # fmt: skip
-    trace: Trace = {
-        "type": "scatter", "mode": "markers", "x": [v.mean for v in values], "y": list(rows), "name": name,
-        "marker": {"color": colour, "size": 13 if strong else 10, "line": {"width": 0}},
-        "hovertemplate": f"{name} {x}<extra></extra>", "cliponaxis": False,
-    }  # fmt: skip
-    if any(v.low is not None for v in values):
-        trace["error_x"] = _error([v.ceiling - v.mean for v in values], [v.mean - v.floor for v in values], colour)
-    return trace
-
-
-def _error(plus: Sequence[float], minus: Sequence[float], colour: str) -> Trace:
-    return {"type": "data", "symmetric": False, "array": [max(0.0, x) for x in plus],
-            "arrayminus": [max(0.0, x) for x in minus], "color": colour, "thickness": 2, "width": 0}  # fmt: skip
-
-
-def _span(values: Sequence[float], room: float) -> tuple[float, float]:
-    low, high = min(values), max(values)
-    pad = room * (high - low or abs(high) or 1.0)
-    return low - pad, high + pad
-
-
-def _whole(xs: Sequence[float]) -> dict[str, Any]:
-    """Rounds are whole numbers: a tick for each while there is room."""
-    step = max(1, round((max(xs) - min(xs)) / 8))
-    return {"range": [min(xs) - 0.6, max(xs) + 0.6], "dtick": step, "tick0": min(xs)}
-
-
-def _with_interval(value: Estimate, lang: Language) -> tuple[str, str]:
-    """The mean, and its interval in brackets where there is one."""
-    if value.low is None or value.high is None:
-        return number(value.mean), ""
-    digits = 0 if max(abs(value.low), abs(value.high)) >= 100 else 1
-    span = say("span", lang, low=number(value.low, digits), high=number(value.high, digits))
-    return number(value.mean, digits), f" ({span})"
-
-
-def _from_to(title: str, values: Sequence[float], lang: Language, share: bool = False) -> str:
-    first, last = (percent(x) if share else number(x) for x in (values[0], values[-1]))
-    return say("alt_from_to", lang, title=title, first=first, last=last)

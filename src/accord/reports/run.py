@@ -6,29 +6,18 @@ written by people and models can be shown. It is made from records alone, so it 
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from accord import toml
 from accord.durable import write_bytes
 from accord.records import REPORT
-from accord.reports import clip, view
+from accord.reports import clip, shell, view
 from accord.reports.figures import figures
 from accord.reports.read import Run, at, estimate, mapping_at, number_at
 from accord.reports.verdict import Returns, accuracy_of, judged, result_sentence, terminates, unit_of, verdicts
-from accord.reports.words import LANGUAGES, WORDS, Language, duration, number, percent, say
-
-HTML_LANGUAGE = {"en": "en", "zh": "zh-Hans"}
+from accord.reports.words import LANGUAGES, Language
 
 
 def write(folder: Path, lang: Language | None = None) -> Path:
@@ -50,26 +39,8 @@ def _configured(run: Run) -> Language:
 
 def render(run: Run, lang: Language = "en") -> str:
     """The whole page as text."""
-    scripts = {"plotly": get_plotlyjs().replace("\r\n", "\n"), "page": _asset("page.js")}
     drawn = {each: figures(run, each) for each in LANGUAGES}
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": number, "percent": percent, "duration": duration}
-    environment.globals |= {"t": lambda key, **values: both({each: say(key, each, **values) for each in LANGUAGES}),
-                            "both": both, "known": lambda key: key in WORDS}  # fmt: skip
-    return environment.from_string(_asset("page.html.jinja")).render(
-        run=run,
-        lang=lang,
-        html_lang=HTML_LANGUAGE[lang],
-        title=f"{task_of(run)} · accord",
-        policy=_policy(scripts.values()),
-        style=Markup(_asset("style.css")),
-        scripts={name: Markup(text) for name, text in scripts.items()},
-        figures=drawn[lang],
-        data=_json(
-            {"figures": {k: {n: asdict(f) for n, f in v.items()} for k, v in drawn.items()}, "words": _spoken()}
-        ),
-        **_content(run),
-    )
+    return shell.page("page.html.jinja", f"{task_of(run)} · accord", drawn, lang, {"run": run, **_content(run)})
 
 
 def task_of(run: Run) -> str:
@@ -117,35 +88,3 @@ def _prefixed(run: Run) -> dict[str, Any]:
         **mapping_at(run.manifest, "versions"),
         **(machine if isinstance(machine, Mapping) else {"machine": machine}),
     }
-
-
-def both(texts: Mapping[str, object]) -> Markup:
-    """Text in both languages; the style shows the one the page is set to. Everything is escaped."""
-    if len(set(texts.values())) == 1:
-        return Markup("{}").format(next(iter(texts.values())))
-    spans = [Markup('<span class="l-{}" lang="{}">{}</span>').format(k, HTML_LANGUAGE[k], v) for k, v in texts.items()]
-    return Markup("").join(spans)
-
-
-def _asset(name: str) -> str:
-    return files("accord.reports").joinpath(name).read_text(encoding="utf-8").replace("\r\n", "\n")
-
-
-def _policy(scripts: Any) -> str:
-    """Forbids every connection and every script but the page's own, by their hashes."""
-    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts)
-    return (
-        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _json(value: object) -> Markup:
-    """JSON that cannot close its script element."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"))
-
-
-def _spoken() -> dict[str, dict[str, str]]:
-    keys = ("copy", "copied", "theme")
-    return {each: {key: say(key, each) for key in keys} for each in LANGUAGES}

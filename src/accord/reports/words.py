@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from accord.reports.study_words import STUDY_WORDS
+
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 
 WORDS: dict[str, tuple[str, str]] = {
+    **STUDY_WORDS,
     # the result
     "report": ("Run report", "运行报告"),
     "comparisons": ("{n} comparisons", "{n} 次比较"),

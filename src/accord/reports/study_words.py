@@ -1,0 +1,127 @@
+"""Every sentence of the study's page in both languages, beside those that it shares with the run's."""
+
+from __future__ import annotations
+
+STUDY_WORDS: dict[str, tuple[str, str]] = {
+    "study": ("Study report", "调参报告"),
+    "won": (
+        "{name} is better than the default: {mean} against {other} on {n} fresh seeds, a difference of {difference} "
+        "(95% interval {low} to {high}).",
+        "{name} 优于默认配置：在 {n} 个全新种子上为 {mean}，默认为 {other}，"
+        "相差 {difference}（95% 区间 {low} 至 {high}）。",
+    ),
+    "tied": (
+        "No winner: on {n} fresh seeds nothing is surely better than the default. {name} was taken, the cheapest of "
+        "{k} that cannot be told from the best.",
+        "没有胜者：在 {n} 个全新种子上，没有配置能确定地优于默认。在 {k} 个无法与最佳区分的配置中取了最省的 {name}。",
+    ),
+    "open": (
+        "Not finished: {trials} trials so far, and nothing is confirmed yet.",
+        "尚未结束：目前 {trials} 次试验，还没有任何结果得到确认。",
+    ),
+    "win_head": ("A winner", "有胜者"),
+    "win_why": ("It holds after Holm's correction (p {p}).", "经 Holm 校正后仍成立（p {p}）。"),
+    "tie_head": ("No winner", "没有胜者"),
+    "tie_why": ("Differences are within the luck of seeds.", "差异在种子的运气之内。"),
+    "open_head": ("Not confirmed", "尚未确认"),
+    "open_why": ("Scores that chose something never report it.", "做出选择的分数不能用来报告结果。"),
+    "flattered": ("The search flattered", "搜索分数偏高"),
+    "flattered_why": (
+        "The chosen one appeared to score {apparent}; on fresh seeds it scores {mean}.",
+        "所选配置在搜索中看似得 {apparent}，在全新种子上得 {mean}。",
+    ),
+    "honest": ("The search did not flatter", "搜索分数不偏高"),
+    "failures": ("{n} trials failed", "{n} 次试验失败"),
+    "failures_why": ("They count as the worst score, never as pruned.", "按最差分数计算，绝不当作被剪枝。"),
+    "no_failures": ("No trial failed", "没有试验失败"),
+    "no_failures_why": ("All {n} ended with a score.", "全部 {n} 次都得到了分数。"),
+    "worth": ("What choosing is worth", "选择的价值"),
+    "worth_why": (
+        "Choosing in this way scores {mean} ({low} to {high}) on seeds that did not choose.",
+        "这样选择，在未参与选择的种子上得 {mean}（{low} 至 {high}）。",
+    ),
+    "stat_trials": ("trials", "试验"),
+    "stat_failed": ("failed", "失败"),
+    "stat_time": ("wall time", "用时"),
+    "stat_cpu": ("CPU time", "CPU 时间"),
+    "judged_by": (
+        "Budget {budget}, seed {seed}; judged by {judge}. Higher scores are better.",
+        "预算 {budget}，种子 {seed}；以 {judge} 评判。分数越高越好。",
+    ),
+    "s_board": ("Leaderboard", "排行榜"),
+    "s_board_lead": (
+        "Finalists, the default and the best of random search on the same fresh seeds, which chose none of them: "
+        "interquartile means with 95% intervals.",
+        "决赛配置、默认配置与随机搜索的最佳者，在同一批未参与选择的全新种子上：四分位均值与 95% 区间。",
+    ),
+    "confirmed": ("Confirmed scores", "确认后的分数"),
+    "confirmed_sub": (
+        "Interquartile mean over seeds; failed runs count as the worst.",
+        "各种子的四分位均值；失败按最差计。",
+    ),
+    "gap": ("Apparent against confirmed", "表观与确认"),
+    "gap_sub": (
+        "From the score that picked each finalist (hollow) to the confirmed one (full): how far luck had flattered it.",
+        "从选中它的分数（空心）到确认的分数（实心）：运气让它显得好了多少。",
+    ),
+    "chosen_mark": ("chosen", "已选"),
+    "default": ("default", "默认"),
+    "x_score": ("score", "分数"),
+    "iqm": ("IQM", "四分位均值"),
+    "median": ("median", "中位数"),
+    "failed": ("failed", "失败"),
+    "arm": ("arm", "分支"),
+    "apparent": ("apparent", "表观"),
+    "p_better": ("P(better)", "更优概率"),
+    "p_holm": ("p (Holm)", "p（Holm）"),
+    "labels_run": ("labels", "标注"),
+    "cpu_run": ("CPU s", "CPU 秒"),
+    "s_search": ("The search", "搜索过程"),
+    "s_search_lead": (
+        "Scores of whole trials, by which the search went. They are apparent: the best of many is lucky too.",
+        "搜索所依据的完整试验分数。它们只是表观分数：众多之中的最佳者也有运气成分。",
+    ),
+    "anytime": ("Best so far", "至今最佳"),
+    "anytime_sub": (
+        "Of each arm, against the CPU-seconds that the whole study had spent.",
+        "各分支，随整个研究消耗的 CPU 秒数。",
+    ),
+    "x_cpu": ("CPU-seconds of the study", "研究的 CPU 秒数"),
+    "pareto": ("Cost and score", "代价与分数"),
+    "pareto_sub": (
+        "Every configuration; those in colour are unbeaten: nothing scores more for no more labels and CPU-seconds.",
+        "每个配置；着色者未被超越：没有别的配置以不更多的标注和 CPU 秒数得更高分。",
+    ),
+    "x_run_cpu": ("CPU-seconds of a run", "每次运行的 CPU 秒数"),
+    "x_run_labels": ("labels of a run", "每次运行的标注数"),
+    "by_cpu": ("CPU-seconds", "CPU 秒"),
+    "s_parameters": ("Parameters", "参数"),
+    "s_parameters_lead": ("Within the arm {arm}, which was tried most.", "在试验最多的分支 {arm} 之内。"),
+    "importance": ("Importance", "重要性"),
+    "importance_sub": (
+        "Share of what sets the good scores apart (PED-ANOVA), with 90% bootstrap intervals.",
+        "区分高分的因素所占份额（PED-ANOVA），附 90% 自助区间。",
+    ),
+    "x_share": ("share", "份额"),
+    "slice_sub": ("Score of every whole trial.", "每次完整试验的分数。"),
+    "few_trials": ("Fewer than {n} whole trials: too few to say.", "完整试验不足 {n} 次：无法判断。"),
+    "s_take": ("Take it", "取用"),
+    "s_take_lead": ("The chosen configuration, as accord run takes it.", "所选配置，accord run 可直接使用。"),
+    "all_trials": ("All trials", "全部试验"),
+    "agreements": ("Do short trials foretell long ones?", "短试验能预示长试验吗？"),
+    "agreement_row": ("rung {rung} → {next}", "第 {rung} 级 → 第 {next} 级"),
+    "agreement_told": ("Spearman {rho} over {n} trials, {kept}", "{n} 次试验的 Spearman 为 {rho}，{kept}"),
+    "kept": ("kept", "保留"),
+    "left_out": ("left out from then on", "此后不再使用"),
+    "number": ("no.", "编号"),
+    "stage": ("stage", "阶段"),
+    "rung": ("rung", "级"),
+    "score": ("score", "分数"),
+    "steps_run": ("steps", "步数"),
+    "why_failed": ("why", "原因"),
+    "verdict_by_accord": ("In the study's own words", "研究自己的话"),
+    "made_study": (
+        "Made by accord from the study's records; nothing on this page is loaded from elsewhere.",
+        "由 accord 根据研究记录生成；本页不从别处加载任何内容。",
+    ),
+}
