@@ -6,9 +6,9 @@
 standard deviation of return. `seconds` is the wall time of `rewards.select` on the default grid (five folds, up to five
 members) with two workers, their start included; `cpu_seconds` is the processor time of the jobs.
 
-`ratio`: fitting every candidate under every fold, one after another, over `cpu_seconds`. A sample is timed, one fold of
-two candidates of each architecture and size (all members of the candidate), and counts for all that are alike: an
-extrapolation. `wall_ratio` is the same over the wall time of two workers.
+`ratio`: the time of fitting every candidate under every fold, one after another, over `seconds`; `cpu_ratio`, over
+`cpu_seconds`. A sample is timed, one fold of two candidates of each architecture and size (with the members that the
+candidate has, 1, 3, 5 or 10), and counts for all that are alike: an extrapolation.
 
 `agreement`: of resamplings (other segments, other answers), in how many the choice among 24 candidates is within one
 standard error of the likeliest under an exhaustive cross-validation of all 24; `regret` is the difference, in nats.
@@ -146,10 +146,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         np.median(column(rows, name)) for rows, name in ((quick, "jobs"), (quick, "wall"), (slow, "mean"))
     )
     bench.emit(
-        float(all_of / jobs),
+        float(all_of / wall),
         {"seconds": float(wall), "cpu_seconds": float(jobs)},
         {"seconds": float(all_of), "extrapolated_from": slow[0]["sampled"]},
-        wall_ratio=float(all_of / wall),
+        cpu_ratio=float(all_of / jobs),
         candidates=quick[0]["candidates"],
         fits=quick[0]["fits"],
         agreement=float(np.mean(column(same, "mean"))),

@@ -47,7 +47,8 @@ from bench.kinds import DATA
 from bench.peers.protocol import Clock, finish, quiet_output, warm_up
 from bench.ukp_votes import FOLDS, Votes
 
-LINEAR = RewardConfig(kind="linear", members=1, annotators="pooled")
+LINEAR = RewardConfig(kind="linear", members=16, annotators="pooled")
+MANY = 64  # draws for the last word: of an argument never voted on, what is peculiar to it is drawn from its prior
 INNER = 3  # folds of the debates trained on
 QUICK, FEW = 4, ("length", "tfidf")  # debates and readings of the short form
 REGULARISED = (0.02, 0.1, 1.0)
@@ -81,7 +82,8 @@ def logits(votes: Votes, reward_votes: Evidence, config: RewardConfig, reading: 
     for level in (0, 2):
         part = questions(Comparisons(first, second, np.full(len(one), level), who, 3))
         at = torch.from_numpy(value)[:, part.items]
-        told.append(log_likelihood(part, parameters, at, torch.arange(len(one)).unsqueeze(0))[0].double().numpy())
+        rows = torch.arange(len(one)).expand(len(value), -1)
+        told.append(log_likelihood(part, parameters, at, rows).double().logsumexp(0).numpy())
     return told[1] - told[0]
 
 
@@ -151,7 +153,7 @@ def one_fold(votes: Votes, number: int, form: str) -> tuple[list[float], Result]
     readings = words.readings(names, list(votes.arguments), own=True)
     found = select(pooled(votes, ~out), [Candidate(LINEAR, name) for name in names], readings, seed=number, folds=INNER)
     name = found.chosen.text
-    each = replace(LINEAR, annotators="each") if form == "full" else LINEAR
+    each = replace(LINEAR, members=MANY, annotators="each" if form == "full" else "pooled")
     given = votes.evidence(~out) if form == "full" else pooled(votes, ~out)
     sides = {"chosen": logits(votes, given, each, readings[name])}
     texts = [(one.prompt, one.response) for one in votes.arguments]

@@ -163,6 +163,9 @@ def test_invariance_a_race_fits_each_work_once_a_fold_and_only_what_may_still_wi
     assert len(folds) == len(set(folds)) == 10
     assert race.left == {FEW[1].work: "glance"}
     assert {one.config.members for one in race.told if one.kind == "kernel"} == {3, 5}
+    level["mlp"] = -0.9
+    hopeless = raced(FEW, 5, ALONE, run, FEW[:1], Silent())
+    assert FEW[0] in hopeless.told and FEW[0].work not in hopeless.left  # what is kept is told of in full
 
 
 # ------------------------------------------------------------------------------------------------- altogether
