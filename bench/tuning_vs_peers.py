@@ -9,7 +9,8 @@ settings are many and noisy, and MountainCarContinuous-v0, whose good settings a
     default_margin    normalised return of what we choose less the defaults', the lower of the two environments
     gap, gap_zoo      what a way says of its choice less what it is worth, normalised
 
-Normalised: 0 is a random policy, 1 the best that any way's choice reached in any repeat. The other ways are given a fifth more, which is what our coordinator takes beside its trials; `cpu_seconds` says what each took.
+Normalised: 0 is a random policy, 1 the best that any way's choice reached in any repeat. The other ways are given a
+fifth more, which is what our coordinator takes beside its trials; `cpu_seconds` says what each took.
 """
 
 from __future__ import annotations
