@@ -13,17 +13,21 @@ with what the uninterrupted one on one local worker ends with.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
+import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -40,6 +44,11 @@ TREE = {
     "tune": {"signal": "truth", "arms": ["ppo"], "episodes": 5, "confirm": 4, "finalists": 2},
 }
 PORT = 46_379
+HALF_TRIAL = 0.4  # seconds: a trial has just ended, and the next is to be well under way
+# Nodes and coordinator know each other by a token of this run's own.
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+T = TypeVar("T")
 
 
 def conduct(folder: Path, seed: int, engine: str) -> None:
@@ -58,7 +67,7 @@ def conduct(folder: Path, seed: int, engine: str) -> None:
 def started(folder: Path, seed: int, engine: str = "local", address: str = "") -> subprocess.Popen[bytes]:
     """A coordinator in a process of its own."""
     variables = {**os.environ, **harness.ONE_THREAD, "PYTHONPATH": os.pathsep.join(("src", "."))}
-    variables |= {"RAY_ADDRESS": address} if address else {}
+    variables |= {"RAY_ADDRESS": address, **TOKEN} if address else {}
     command = [sys.executable, "-m", "bench.tuning_crash", "conduct", str(folder), str(seed), engine]
     return subprocess.Popen(command, cwd=harness.ROOT, env=variables, stdout=sys.stderr)
 
@@ -108,50 +117,80 @@ class Nodes:
     """Two real Ray nodes on this machine, one core each, sharing nothing with a cluster that may be there already."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.address = root, f"127.0.0.1:{PORT}"
-        self.nodes = [self._start("--head", f"--port={PORT}"), self._start(f"--address={self.address}")]
-        until = time.monotonic() + 60
-        while time.monotonic() < until and self.alive() < 2:
-            time.sleep(0.5)
+        self.told, self.address = root.with_suffix(".log"), ""
+        self.nodes: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        self.nodes.append(self._start("--head", f"--port={PORT}", "--include-dashboard=false"))
+        # Ray goes by the address that it finds for the machine, whatever other name it is called by.
+        self.address = f"{awaited(lambda: node_ip(self.told))}:{PORT}"
+        awaited(lambda: self.alive() == 1)
+        self.nodes.append(self._start(f"--address={self.address}"))
+        awaited(lambda: self.alive() == 2)
 
     def _start(self, *options: str) -> subprocess.Popen[bytes]:
         ray = Path(sys.executable).with_name("ray")
         command = [str(ray), "start", *options, "--num-cpus=1", "--block", "--disable-usage-stats"]
-        command += ["--include-dashboard=false"] if "--head" in options else []
-        variables = {**os.environ, **harness.ONE_THREAD, "PYTHONPATH": f"{harness.ROOT / 'src'}:{harness.ROOT}"}
-        process = subprocess.Popen(
-            command, cwd=harness.ROOT, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
-        time.sleep(8)
-        return process
+        variables = {**os.environ, **harness.ONE_THREAD, **TOKEN}
+        variables |= {"PYTHONPATH": f"{harness.ROOT / 'src'}:{harness.ROOT}"}
+        with self.told.open("ab") as told:
+            return subprocess.Popen(
+                command, cwd=harness.ROOT, env=variables, stdout=told, stderr=told, start_new_session=True
+            )
 
     def alive(self) -> int:
         code = "import ray; ray.init(log_to_driver=False); print(sum(n['Alive'] for n in ray.nodes()))"
-        variables = {**os.environ, "RAY_ADDRESS": self.address}
+        variables = {**os.environ, **TOKEN, "RAY_ADDRESS": self.address}
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=variables)
         return int(done.stdout.strip() or 0) if done.returncode == 0 else 0
 
     def kill(self, node: int) -> None:
-        """A node with everything that it started: its session."""
-        if self.nodes[node].poll() is None:
-            os.killpg(self.nodes[node].pid, signal.SIGKILL)
-            self.nodes[node].wait()
+        """A node with everything that it started, its workers too, as when the power fails."""
+        process = self.nodes[node]
+        if process.poll() is None:
+            for pid in [process.pid, *descendants(process.pid)]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            process.wait()
 
     def close(self) -> None:
-        for node in (1, 0):
+        for node in reversed(range(len(self.nodes))):
             self.kill(node)
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that one started, and those that they did."""
+    rows = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    parents = {int(child): int(parent) for child, parent in (line.split() for line in rows.splitlines())}
+    found = [child for child, parent in parents.items() if parent == pid]
+    return found + [below for child in found for below in descendants(child)]
+
+
+def node_ip(told: Path) -> str:
+    """What `ray start` says of itself; "" before it does."""
+    found = re.search(r"Local node IP: (\S+)", told.read_text(errors="replace"))
+    return found[1] if found else ""
+
+
+def awaited(look: Callable[[], T]) -> T:
+    """What `look` finds once it finds something, within two minutes."""
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        if found := look():
+            return found
+        time.sleep(0.5)
+    raise RuntimeError("Ray's nodes did not come up within two minutes")
 
 
 def on_ray(folder: Path, seed: int, whole: int, lose: bool) -> None:
     nodes = Nodes(folder)
     try:
-        if nodes.alive() != 2:
-            raise RuntimeError("two Ray nodes did not come up within a minute")
+        nodes.start()
         process = started(folder, seed, "ray", nodes.address)
         while lose and process.poll() is None and len(ended(folder)) < whole // 2:
             time.sleep(0.1)
         if lose:
+            time.sleep(HALF_TRIAL)
             nodes.kill(1)
             say(f"a node killed after {len(ended(folder))} of {whole} trials")
         finished(process)

@@ -53,19 +53,19 @@ def chosen(result: trials.Result, folder: Path, page: Path | None = None) -> Ren
     """What a study found: the finalists on the confirmation's seeds, the choice in a sentence, and where it is kept."""
     told = result.verdict
     failures = any(each.failed for each in told.finalists)
-    heads = ["confirmed", "over the default", "P", "p", "apparent", "CPU-s", *(["failed"] if failures else [])]
-    table = Table("", box=None, padding=(0, 1, 0, 0), header_style="dim")
-    table.add_column("configuration", no_wrap=True)
+    heads = ["confirmed", "over the default", "P", "p", "apparent", "CPU", *(["failed"] if failures else [])]
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("", overflow="fold")  # names give way before figures do
     for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
     for each in told.finalists:
-        row, style = _row(each, len(told.seeds)), "bold" if each.name == told.chosen else ""
-        mark = ">" if each.name == told.chosen else ""
-        table.add_row(mark, each.name, *row[: len(heads)], style=style)
+        mine = each.name == told.chosen
+        row = _row(each, len(told.seeds))[: len(heads)]
+        table.add_row(f"{'>' if mine else ' '} {each.name}", *row, style="bold" if mine else "")
     meant = (
-        f"confirmed: interquartile mean of {len(told.seeds)} fresh seeds with its 95% interval; P: that it is better "
+        f"confirmed: interquartile mean of {len(told.seeds)} fresh seeds with its 95% interval; P: that it is better than "
+        "the default; p: that it is not (Holm); apparent: the mean of the scores that picked it; CPU: seconds a run"
     )
-    meant += "than the default; p: that it is not (Holm); apparent: the mean of the scores that picked it"
     best = next(each for each in told.finalists if each.name == told.chosen)
     facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     facts.add_row("task", f"{result.task}, judged by {_judge(told.judge)}")
@@ -96,7 +96,7 @@ def _row(each: Finalist, seeds: int) -> list[str]:
 
 
 def _ranged(value: float, interval: tuple[float, float] | None, sign: str = "") -> str:
-    inside = "" if interval is None else f" ({_figure(interval[0], sign)} to {_figure(interval[1], sign)})"
+    inside = "" if interval is None else f" ({_figure(interval[0])} to {_figure(interval[1])})"
     return _figure(value, sign) + inside
 
 
