@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Int, Real
 from safetensors.numpy import load_file, save_file
 
 from accord.functional.balancing import LEAST, MOST, chosen, collapsed, doubled, in_units
@@ -38,6 +38,7 @@ from accord.types import (
     Task,
 )
 
+PATIENT = 3  # plays before a learner is tested: off-policy ones get worse before they get better
 RESTARTS = 6  # of one learner; after that it plays no more
 
 
@@ -153,9 +154,10 @@ class Auto:
         worths, plays = self._worths(signal), self._plays()
         value, luck = np.array([each.value for each in worths]), np.array([each.luck for each in worths])
         shown = np.isfinite(value)
-        unit = in_units(self._all_values(signal), luck[shown])
+        unit = self._unit(signal)
         bound = np.array([arm.bound for arm in self.arms])
-        tested = doubled(np.where(shown, plays, 0), np.where(shown, value / unit, 0.0), luck / unit, bound)
+        counted = np.where(shown & (plays >= PATIENT), plays, 0)
+        tested = doubled(counted, np.where(shown, value / unit, 0.0), luck / unit, bound)
         for arm, new in zip(self.arms, tested, strict=True):
             arm.bound = float(new)
         may = np.array([arm.restarts < RESTARTS for arm in self.arms])
@@ -178,9 +180,10 @@ class Auto:
         spec = self.task.spec
         return worth(arm.seen[when], signal, spec.horizon, spec.terminates)
 
-    def _all_values(self, signal: LearnedReward) -> Float[np.ndarray, "value"]:
-        """Of all steps that are kept: between the worst and the best of them lies one unit."""
-        return np.array([self._worth(arm, when, signal).value for arm in self.arms for when in arm.seen])
+    def _unit(self, signal: LearnedReward) -> float:
+        """From all steps that are kept."""
+        found = [self._worth(arm, when, signal) for arm in self.arms for when in arm.seen]
+        return in_units(np.array([each.value for each in found]), np.array([each.spread for each in found]))
 
     def _play(self, turn: int, signal: LearnedReward, budget: int, seed: int) -> tuple[int, int]:
         """A piece for one learner: updates that it made, and whether it had to begin anew."""

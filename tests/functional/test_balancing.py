@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accord.functional.balancing import CARE, DELTA, LEAST, MOST, WIDE, chosen, collapsed, doubled, in_units
+from accord.functional.balancing import CARE, DELTA, LEAST, MOST, chosen, collapsed, doubled, in_units
 
 ALL = np.ones(3, bool)
 
@@ -74,8 +74,8 @@ def test_property_a_good_learner_ends_with_most_of_the_plays_and_a_late_one_is_n
 
 
 def test_golden_units_and_collapse():
-    assert in_units(np.array([1.0, -1.0, 0.5]), np.array([0.1])) == 2.0
-    assert in_units(np.array([1.0, 1.0]), np.array([0.3])) == WIDE * 0.3
+    assert in_units(np.array([1.0, -1.0, 0.5]), np.array([0.1, 0.1, 1.5])) == 2.0
+    assert in_units(np.array([1.0, 1.1]), np.array([0.3, 3.0])) == 3.0
     assert in_units(np.zeros(0), np.zeros(0)) > 0.0
     assert collapsed(first=0.0, best=1.0, now=0.4, luck=0.05, share=0.5)
     assert not collapsed(first=0.0, best=1.0, now=0.6, luck=0.05, share=0.5)

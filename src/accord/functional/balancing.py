@@ -5,7 +5,7 @@ al. 2020, arXiv:2012.13045; for choosing among reinforcement learners arXiv:2512
 regret of `d_i sqrt(n_i)` after n_i plays, and whoever's is least plays. A learner whose mean value, with all that its
 regret bound and luck allow it, still lies below what another one surely has, was thought too good: its d doubles.
 Differs from the paper in: the value is a learner's recent one, which the caller gives, since what is wanted is the
-policy at the end and not the sum of all rewards; values are brought to the unit of the widest difference.
+policy at the end and not the sum of all rewards; values are brought to one unit, and tests are made in it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ import math
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-LEAST = 0.25  # d of a learner of which nothing is known, in units of the widest difference of values
+LEAST = 0.5  # d of a learner of which nothing is known, in units of the widest difference of values
 DELTA = 0.1  # probability of ever doubling for nothing, were luck as the caller says and `CARE` the root of 2
 CARE = 0.5  # the constant that the paper leaves open: plays are few here, and about one standard error is believed
-WIDE = 8.0  # standard errors that are a unit at least: before anybody has learned, all differences are luck
 MOST = 64.0  # beyond, a learner would never play again: it may still learn late
 
 
@@ -51,10 +50,13 @@ def doubled(
     return np.where(failed, np.minimum(2.0 * bound, MOST), bound)
 
 
-def in_units(value: Float[np.ndarray, "value"], luck: Float[np.ndarray, "learner"]) -> float:
-    """What values are divided by: their widest difference, and never so little that luck alone would matter."""
+def in_units(value: Float[np.ndarray, "value"], spread: Float[np.ndarray, "value"]) -> float:
+    """What values are divided by: their widest difference, but no less than the deviation of single steps within one.
+
+    Before anybody has learned, all means are alike, and it is single steps that show how much there is to be won.
+    """
     span = float(np.ptp(value)) if value.size else 0.0
-    return max(span, WIDE * float(luck.max(initial=0.0)), math.ulp(1.0))
+    return max(span, float(spread.max(initial=0.0)), math.ulp(1.0))
 
 
 def collapsed(first: float, best: float, now: float, luck: float, share: float) -> bool:

@@ -37,6 +37,7 @@ class Worth:
 
     value: float
     luck: float  # standard error
+    spread: float = 0.0  # standard deviation of single steps
 
 
 class Witness:
@@ -87,7 +88,9 @@ def worth(seen: Seen, signal: LearnedReward, horizon: int, terminates: bool) -> 
     luck = float(means.std(ddof=1) / np.sqrt(len(means))) if len(means) > 1 else 0.0
     ends = max(1, int((seen.ended & seen.real).sum()))
     lasts = min(1.0, steps / (ends * horizon)) if terminates else 1.0
-    return Worth(float(reward.sum() / steps) * lasts, luck * lasts)
+    mean = float(reward.sum() / steps)
+    spread = float(np.sqrt((np.square(reward - mean) * seen.real).sum() / steps))
+    return Worth(mean * lasts, luck * lasts, spread * lasts)
 
 
 def _blocks(shape: tuple[int, int]) -> Int[np.ndarray, "step"]:
