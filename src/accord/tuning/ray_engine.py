@@ -1,13 +1,14 @@
 """The engine for many machines: each job a task of Ray with one core, wherever the cluster has one free.
 
-Ray is an extra (`accord[scale]`), imported here alone. The address is Ray's own business (`RAY_ADDRESS`, else a running
-cluster of this machine, else one that is started here). A node that dies takes its jobs along: each is given back as
-lost, as `engine.py` does with a worker that died, and the study gives it out once more. Ray is not asked to retry: the
-study's journal has to know of every try.
+Ray is an extra (`accord[scale]`), imported here alone. `RAY_ADDRESS` names the cluster; without it one is started, for
+this machine alone. (Ray would look for one that was started here before, and where that was killed it waits for ever.)
+A node that dies takes its jobs along: each is given back as lost, as `engine.py` does with a worker that died, and the
+study gives it out once more. Ray is not asked to retry: the study's journal has to know of every try.
 """
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from accord import runtime
@@ -15,6 +16,8 @@ from accord.tuning import trial
 from accord.tuning.engine import ONE_THREAD, Work
 from accord.tuning.trial import Job, Outcome
 from accord.types import InputError
+
+LOOPBACK = "127.0.0.1"
 
 
 class Ray:
@@ -29,7 +32,9 @@ class Ray:
         self._ray: Any = ray
         self._ours = not ray.is_initialized()
         if self._ours:
-            ray.init(log_to_driver=False, configure_logging=False, include_dashboard=False)
+            where = os.environ.get("RAY_ADDRESS", "")
+            here = {} if where else {"_node_ip_address": LOOPBACK, "include_dashboard": False}
+            ray.init(where or "local", log_to_driver=False, configure_logging=False, **here)
         variables = {"env_vars": dict.fromkeys(ONE_THREAD, "1")}
         self._task = ray.remote(num_cpus=1, max_retries=0, runtime_env=variables)(_once)
         self._work, self._given = work, workers
