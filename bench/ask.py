@@ -8,11 +8,11 @@ are, and what unseen answers gained is counted. `coverage` is the share of resam
 it; `error` the mean of what was said less what came, `size` the mean absolute error, both in nats an answer (`gained`:
 what came, on average); `_accuracy` the same of accuracy.
 
-`ukp`: votes of a crowd on arguments (`bench/ukp.py`), n = 400 of them, a linear reward of a dozen plain measures of a
-text (length, words, marks). Whole debates are held out, in the curve and in the truth: the votes of every debate, all
-of the file, are foretold from the 2n of the others, in four folds. `control`: comparisons of segments under a reward
-that is known (`bench/known_rewards.py`), n = 120 by four annotators of known carelessness, a kernel reward; truth is
-foretelling 3,000 others.
+`ukp`: votes of a crowd on arguments (`bench/ukp_votes.py`), n = 400 of them, a linear reward of a dozen plain measures
+of a text (length, words, marks). Whole debates are held out, in the curve and in the truth: the votes of every debate,
+all of the file, are foretold from the 2n of the others, in four folds. `control`: comparisons of segments under a
+reward that is known (`bench/known_rewards.py`), n = 120 by four annotators of known carelessness, a kernel reward;
+truth is foretelling 3,000 others.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from accord.rewards.fit import fit
 from accord.rewards.fitted import FittedReward
 from accord.rewards.settings import RewardConfig
 from accord.types import Evidence, Reply, Segment
-from bench import harness, known_rewards, ukp
+from bench import harness, known_rewards
+from bench import ukp_votes as ukp
 from bench.harness import Bench, Result, Worker, column
 from bench.kinds import DATA
 from bench.peers.protocol import Clock, finish, quiet_output, warm_up
@@ -151,7 +152,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not (folder / "ukp_votes.tsv.gz").exists():
         raise SystemExit(f"{folder} holds no ukp_votes.tsv.gz; name the folder above it with --data or ACCORD_DATA.")
     bench = Bench.start("ask", harness.parse("ask", seeds=24, argv=rest))
-    scripts = ("bench/ask.py", "bench/ukp.py", "bench/known_rewards.py")
+    scripts = ("bench/ask.py", "bench/ukp_votes.py", "bench/known_rewards.py")
     worker = Worker("accord", (sys.executable, "-m", "bench.ask", "work"), harness.our_version(*scripts))
     sizes = {"ukp": 120 if bench.options.quick else VOTES, "control": 60 if bench.options.quick else COMPARISONS}
     found = {

@@ -1,4 +1,4 @@
-"""What knowing the annotators is worth, on real votes: `bench/ukp.py`, which of two arguments convinces more.
+"""What knowing the annotators is worth, on real votes: `bench/ukp_votes.py`, which of two arguments convinces more.
 
     python -m bench.reliability [--seeds N] [--quick] [--fresh] [--dev] [--data FOLDER]
 
@@ -39,12 +39,13 @@ from accord.rewards.features import Encoder
 from accord.rewards.fit import RewardConfig, fit
 from accord.rewards.fitted import FittedReward
 from accord.types import Comparisons, Reply, Segment
-from bench import harness, ukp
+from bench import harness
+from bench import ukp_votes as ukp
 from bench.harness import Bench, Result, Worker
 from bench.kinds import DATA
 from bench.known_rewards import word_counts
 from bench.peers.protocol import Clock, finish, quiet_output, warm_up
-from bench.ukp import Votes
+from bench.ukp_votes import Votes
 
 MODE = RewardConfig(kind="linear", members=1)  # one member: the mode itself
 HELD_OUT, LOW, FEW, MUCH = 0.2, 0.2, 2, 100
@@ -267,7 +268,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not (folder / "ukp_votes.tsv.gz").exists():
         raise SystemExit(f"{folder} holds no ukp_votes.tsv.gz; name the folder above it with --data or ACCORD_DATA.")
     bench = Bench.start("reliability", harness.parse("reliability", seeds=5, argv=rest))
-    version = harness.our_version("bench/reliability.py", "bench/ukp.py")
+    version = harness.our_version("bench/reliability.py", "bench/ukp_votes.py")
     worker = Worker("accord", (sys.executable, "-m", "bench.reliability", "work"), version)
     features = "minilm" if embed(folder) else "words"
     given, seeds = (str(folder), features, "quick" if bench.options.quick else "full"), bench.options.seed_list()

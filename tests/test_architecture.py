@@ -22,7 +22,7 @@ FLOORS = (
     ("loop", "allocate", "web", "reports"),
     ("config", "checkpoints", "measure", "build", "lineage", "trained", "chosen"),
     ("tuning",),
-    ("terminal", "answers", "advice", "choices", "cli", "__main__"),
+    ("terminal", "terminal_choice", "terminal_study", "answers", "advice", "choices", "tune", "cli", "__main__"),
     ("__init__",),  # the face: may name everything, and nobody imports it
 )
 RANK = {unit: rank for rank, unit in enumerate(unit for floor in FLOORS for unit in floor)}
@@ -32,7 +32,7 @@ NEVER = {  # beyond the floors
     ("web", "loop"),  # they meet in the store
     *(("reports", unit) for unit in ("tasks", "feedback", "rewards", "policies", "loop")),  # records only
 }
-READS_TRUTH = {"feedback/teachers.py", "rewards/judge.py", "build.py", "measure.py"}
+READS_TRUTH = {"feedback/teachers.py", "rewards/judge.py", "build.py", "measure.py", "tuning/judge.py"}
 LINES_FILE, LINES_FUNCTION, LINES_UPDATE = 400, 60, 100
 LINES_WORDS = 450  # types.py: the words of the whole system on one page, and no logic
 

@@ -1,4 +1,4 @@
-"""`bench.reliability` and `bench.ukp` on a crowd made here. Golden: figures from hand-made results and counts.
+"""`bench.reliability` and `bench.ukp_votes` on a crowd made here. Golden: figures from hand-made results and counts.
 Contract: what is held out, replaced and split is what is said to be."""
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import reliability, ukp
+from bench import reliability
+from bench import ukp_votes as ukp
 from bench.harness import Result
-from bench.ukp import Votes
+from bench.ukp_votes import Votes
 
 
 def crowd(folder: Path, topics: int = 8, arguments: int = 8) -> Votes:

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from accord import chosen, cli, config, terminal
+from accord import chosen, cli, config, terminal_choice
 from accord.feedback.queries import Candidates, QueryConfig, compose
 from accord.feedback.store import Store
 from accord.feedback.teachers import Teacher, TeacherConfig
+from accord.rewards import words
 from accord.rewards.candidates import Candidate
 from accord.rewards.fit import RewardConfig
 from accord.tasks.collect import collect, explore
@@ -100,6 +101,33 @@ def test_contract_segments_of_another_sort_are_refused(place: Path, few: None, c
     assert "2 of" in (err := capsys.readouterr().err) and "in a store of their own" in err
 
 
+def test_contract_texts_have_their_choice_and_no_run_yet(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def grid(base: RewardConfig, annotators: int, picture: None, texts: list[str]) -> list[Candidate]:
+        return [Candidate(base, text) for text in texts]
+
+    monkeypatch.setattr(chosen, "grid", grid)
+    monkeypatch.setattr(words, "READINGS", ("length", "style"))
+    (place / "task.toml").write_text("[task]\nkind = 'text'\n[reward]\nkind = 'linear'\n")
+    store, rng = Store(f"sqlite:///{place / 'store.db'}"), np.random.default_rng(0)
+    for number in range(12):
+        some = [Reply(f"prompt {number}", "word " * int(n)) for n in rng.choice(30, 3, replace=False) + 1]
+        truths = [np.array([np.log(len(one.response))]) for one in some]
+        made = [Collected(one, Provenance("text", 0, 0, 0, 0, 0), t) for one, t in zip(some, truths, strict=True)]
+        store.add(made)
+        ids = [segment_id(one) for one in some]
+        store.ask([Query(f"q{number}{a}{b}", "compare", (ids[a], ids[b])) for a, b in ((0, 1), (1, 2), (0, 2))])
+    Teacher(store, TeacherConfig(), 0).work()
+    store.close()
+    assert cli.main(["select", "task.toml", "--store", ".", "--workers", "1"]) == 0
+    made = config.load(place / "runs" / "task-choice" / "chosen.toml")
+    assert made.reward.text == "length" and made.reward.select == "fixed"
+    capsys.readouterr()
+    assert cli.main(["run", "task.toml"]) == 2
+    assert "policies of text are not in this version" in capsys.readouterr().err
+
+
 def test_golden_a_choice_is_shown_with_its_reasons(capsys: pytest.CaptureFixture[str]):
     row = {"left": "", "parameters": 5, "seconds": 1.0, "error": 0.02, "ece": 0.03, "brier": 0.2, "accuracy": 0.8}
     row |= {"accuracy_ci": [0.7, 0.9]}
@@ -115,7 +143,7 @@ def test_golden_a_choice_is_shown_with_its_reasons(capsys: pytest.CaptureFixture
         "answers": 60,
     }
     record |= {"folds": 5, "apparent": -0.401, "confirmed": [-0.41, -0.5, -0.3]}
-    terminal.show_choice(Console(width=110), record, [], "chosen.toml")
+    terminal_choice.show_choice(Console(width=110), record, [], "chosen.toml")
     lines = capsys.readouterr().out.splitlines()
     assert lines[2].startswith("→  linear, 3 members") and "-0.0010 ± 0.0020" in lines[2]
     assert lines[1].split()[-1] == "1.0" and "best" in lines[1]

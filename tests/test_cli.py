@@ -110,7 +110,7 @@ def test_golden_a_folder_that_is_taken_is_the_users_fault(file, loop, capsys):
         (["verify", "nowhere"], "nowhere is no folder"),
         (["verify", "."], "has no manifest.json, so it is no run"),
         (["report", "nowhere"], "nowhere"),
-        (["report", ".", "--report.lang", "zh"], "accord run and select take those"),
+        (["report", ".", "--report.lang", "zh"], "accord run, select and tune take those"),
     ],
 )
 def test_golden_wrong_input_is_one_sentence_and_exit_code_2(file, arguments: list[str], words: str, capsys):

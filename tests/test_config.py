@@ -69,7 +69,7 @@ def test_contract_every_default_is_told_apart_by_its_key(file: Path):
         ("feedback.first", "1.5", "feedback.first is 1.5; it must be between 0"),
         ("feedback.queries.levels", "4", "feedback.queries.levels is 4: to compare, choose one of 2, 3, 7"),
         ("feedback.annotator", "human", 'feedback.annotator is "human"; it must be one of "teacher", "web"'),
-        ("task.kind", "contol", 'task.kind is "contol"; it must be "control": did you mean "control"?'),
+        ("task.kind", "contol", 'task.kind is "contol"; it must be one of "control", "text": did you mean "control"?'),
         ("policy.algorithm", "pppo", 'did you mean "ppo"?'),
         ("policy.gamma", "nan", "policy.gamma is nan; it must be between 0 and 1"),
         ("feedback.label", "5", 'did you mean "feedback.labels"?'),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from safetensors.numpy import load_file
 
 from accord import build, config, lineage, loop, records
 from accord.progress import Silent
+from accord.rewards import choice
 from tests.tasks import environments  # noqa: F401  registers accord-test/Square-v0
 
 TREE = {
@@ -125,6 +127,26 @@ def test_invariance_resumed_with_any_reward_and_algorithm_it_ends_the_same(other
         build.run(settings(other), folder, progress=StopAt(1, "fit", recorded=False))
     build.run(settings(other), folder, resume=True)
     assert outcome(folder) == outcome(whole)
+
+
+@pytest.mark.slow
+def test_invariance_resumed_with_a_choice_of_another_reward_in_each_round_it_ends_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Choices are made from few answers here, and whatever was not there before is taken."""
+    monkeypatch.setattr(choice, "LEAST", 8)
+    monkeypatch.setattr(choice, "FACTOR", -100.0)
+    many = replace(settings(), feedback=replace(settings().feedback, labels=36, rounds=3))
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    done = build.run(many, whole)
+    for round in (1, 2):
+        with pytest.raises(Stopped):
+            build.run(many, folder, resume=True, progress=StopAt(round, "fit", recorded=round == 2))
+    build.run(many, folder, resume=True)
+    assert outcome(folder) == outcome(whole)
+    chosen = [record["choice"]["chosen"] for record in records.read_records(whole) if record["stage"] == "fit"]
+    assert len(set(chosen)) > 1
+    assert "likelier than" in str(done.chosen.reward["why"])
 
 
 def killed(folder: Path, after: float) -> bool:

@@ -105,7 +105,7 @@ def _of_task(settings: RunConfig, place: Path, store: Store) -> RunConfig:
         raise InputError(f"{place} holds answers about texts, and rewards of control alone are fitted here so far.")
     if records.is_run(place) or place.is_file():
         return settings
-    return replace(settings, task=replace(settings.task, id=store.provenance(ids)[0].task))
+    return replace(settings, task=replace(settings.control, id=store.provenance(ids)[0].task))
 
 
 def _ceiling(store: Store) -> tuple[float, float, float] | None:
@@ -155,7 +155,7 @@ def _measured(recorded: Recorded, seed: int, done: Callable[[int, int], None]) -
 
     runtime.set_up()
     settings = recorded.settings
-    spec = ControlTask(replace(settings.task, envs=1, vectorised=False)).spec
+    spec = ControlTask(replace(settings.control, envs=1, vectorised=False)).spec
 
     def fitted(evidence: Evidence, seed: int) -> FittedReward:
         return fit(
@@ -225,7 +225,7 @@ def _sentence(figures: dict[str, Any]) -> str:
 
 def _page(figures: dict[str, Any]) -> str:
     """The sentence, the table and the picture."""
-    from accord.terminal import sketch
+    from accord.terminal_choice import sketch
 
     likelihood, accuracy = figures["likelihood"], figures["accuracy"]
     rows = ["answers   log-likelihood   accuracy"]

@@ -28,6 +28,9 @@ from accord.policies.portfolio import portfolio
 from accord.progress import Progress, Silent
 from accord.reports.run import write as write_report
 from accord.rewards.augment import PAIRS
+from accord.rewards.candidates import panel
+from accord.rewards.choice import Choice, choose
+from accord.rewards.crossval import Reading
 from accord.rewards.entropy import StateEntropy
 from accord.rewards.fit import fit
 from accord.rewards.fitted import FittedReward
@@ -54,6 +57,7 @@ from accord.types import (
     Segment,
     Shaping,
     Steps,
+    TaskSpec,
     segment_id,
 )
 
@@ -116,7 +120,7 @@ class Made:
     def __init__(self, settings: config.RunConfig, store: Store, out: Path) -> None:
         self.settings, self.store, self.out = settings, store, out
         seed, feedback = settings.seed, settings.feedback
-        self.task = ControlTask(self._copies(), filmed=feedback.annotator == "web")
+        self.task = ControlTask(copies(self.settings), filmed=feedback.annotator == "web")
         check_kind(settings.reward, self.task.spec.picture)
         if feedback.pretrain and self.task.spec.picture is not None:
             raise InputError(
@@ -128,15 +132,6 @@ class Made:
         self.plan = self._plan()
         own = module_class(settings.reward.kind) if settings.reward.kind.startswith("module:") else None
         self.checkpoints = checkpoints.Checkpoints(out / records.CHECKPOINTS, self.task, self.policy, own)
-
-    def _copies(self) -> ControlConfig:
-        """One copy of the environment for an algorithm that updates after every step, unless the user says more."""
-        task, policy = self.settings.task, self.settings.policy
-        if isinstance(policy, SB3Config):  # whose copies have to reset in the call that ends them
-            return replace(task, envs=task.envs or (1 if policy.off_policy() else COPIES), vectorised=False)
-        if isinstance(policy, AutoConfig):
-            return replace(task, envs=task.envs or COPIES_OF_ALL)
-        return replace(task, envs=task.envs or 1) if isinstance(policy, OffPolicyConfig) else task
 
     def _annotator(self) -> Annotator:
         """Recorded demonstrations where they are given, else a teacher."""
@@ -155,7 +150,7 @@ class Made:
     def _plan(self) -> loop.Plan:
         feedback, policy = self.settings.feedback, self.settings.policy
         rounds = min(feedback.rounds, feedback.labels)
-        explored = self._explore_ticks() * self.task.spec.envs + feedback.pretrain
+        explored = explore_ticks(self.settings, self.task.spec) * self.task.spec.envs + feedback.pretrain
         if policy.steps <= explored:
             raise InputError(
                 f"policy.steps is {policy.steps}; the first segments take {explored}: raise it, or lower task.envs or "
@@ -164,10 +159,6 @@ class Made:
         labels = loop.spread(feedback.labels, rounds, feedback.first, feedback.falling)
         steps = loop.paced(policy.steps, explored, rounds, feedback.growth)
         return loop.Plan(self.settings.seed, labels, steps, ahead=feedback.ahead)
-
-    def _explore_ticks(self) -> int:
-        """Random steps of each copy before the first question: two segments' worth, all together a thousand."""
-        return max(2 * min(self.settings.feedback.segment, self.task.spec.horizon), EXPLORED // self.task.spec.envs)
 
     def parts(self) -> loop.Parts:
         """What the loop is given."""
@@ -192,7 +183,7 @@ class Made:
     def collect(self, round: int, seed: int) -> list[Collected]:
         """Segments near the policy: cut from the last improvement's steps, at first from random ones."""
         if round == 0:
-            explore(self.task, self._explore_ticks(), seed)
+            explore(self.task, explore_ticks(self.settings, self.task.spec), seed)
             self._pretrain(seed)
         due = self.plan.labels[round] - (self.plan.labels[round - 1] if round else 0)
         return self._cut(max(POOL_LEAST, POOL * due), round, seed)
@@ -238,12 +229,14 @@ class Made:
     def fit(
         self, evidence: Evidence, before: Sequence[Reward], version: int, seed: int
     ) -> tuple[list[Reward], dict[str, object]]:
-        """One reward of the configured kind, warm from the round before."""
-        warm = before[0] if before and isinstance(before[0], FittedReward) else None
+        """One reward: the configured one, or the one that answers prefer by now; warm from the round before."""
+        last = before[0] if before and isinstance(before[0], FittedReward) else None
         spec = self.task.spec
+        choice = self._choice(evidence, last, runtime.derive(seed, "choice"))
+        warm = last if last is not None and last.chosen in ("", choice.candidate.name) else None
         fitted = fit(
             evidence,
-            self.settings.reward,
+            choice.candidate.config,
             discrete=spec.action.discrete,
             terminates=spec.terminates,
             seed=seed,
@@ -252,7 +245,27 @@ class Made:
             unlabelled=self._unlabelled(evidence, seed),
             picture=spec.picture,
         )
-        return [fitted], measure.fit_record(fitted)
+        same = last is not None and last.chosen == choice.candidate.name
+        why = last.why if last is not None and same else choice.why
+        record = {**measure.fit_record(fitted), "choice": choice.record()}
+        return [replace(fitted, chosen=choice.candidate.name, why=why)], record
+
+    def _choice(self, evidence: Evidence, last: FittedReward | None, seed: int) -> Choice:
+        """Among the panel, where the configuration leaves it to the answers."""
+        candidates = panel(self.settings.reward, self.task.spec.picture)
+        kept = next((one for one in candidates if last is not None and one.name == last.chosen), candidates[0])
+        if self.settings.reward.select == "fixed" or len(candidates) < 2:
+            return Choice(kept, "configured", {})
+        reading = Reading(self.task.spec.action.discrete, self.task.spec.picture)
+        return choose(evidence, candidates, kept, reading, seed, 0 if last is None else last.report.answers)
+
+    def _chosen(self, reward: Reward | None) -> dict[str, object]:
+        """The configuration that the last reward was fitted with, and why that one."""
+        if not isinstance(reward, FittedReward):
+            return asdict(self.settings.reward)
+        known = {one.name: one.config for one in panel(self.settings.reward, self.task.spec.picture)}
+        config = known.get(reward.chosen, self.settings.reward)
+        return {**asdict(config), "why": reward.why or "configured"}
 
     def _unlabelled(self, evidence: Evidence, seed: int) -> list[Segment]:
         """Segments that nobody was asked about, where the reward may label them."""
@@ -285,7 +298,7 @@ class Made:
         steps = self.task.steps()
         baselines = self._baselines(test) if settings.report.baselines else {}
         self.checkpoints.finish(self.out / records.REWARD, self.out / records.POLICY)
-        chosen = records.Chosen(asdict(settings.reward), asdict(settings.policy))
+        chosen = records.Chosen(self._chosen(state.reward), asdict(settings.policy))
         found = measure.result(self.task.spec.id, settings.seed, state, steps, seconds, returns, baselines, chosen)
         return replace(found, clip=self._clip())
 
@@ -300,16 +313,31 @@ class Made:
     def _baselines(self, test: int) -> dict[str, np.ndarray]:
         """Returns of a random policy, and of the same algorithm on a constant and on the true reward."""
         rng = np.random.default_rng(test)
-        apart = ControlTask(replace(self.settings.task, envs=self.settings.report.episodes, cut=None))
+        apart = ControlTask(replace(self.settings.control, envs=self.settings.report.episodes, cut=None))
         found = {"random": evaluate(apart, random_actions(apart, rng), test)}
         for name in ("constant", "true"):
-            task = ControlTask(self._copies())
+            task = ControlTask(copies(self.settings))
             task.truth.start(0)
             reward = Constant() if name == "constant" else TrueReward(task.truth.at)
             policy = policy_of(task, self.settings, runtime.derive(self.settings.seed, "policy"))
             policy.improve(LearnedReward(reward), self.settings.policy.steps, runtime.derive(self.settings.seed, name))
             found[name] = evaluate(apart, policy.acting(), test)
         return found
+
+
+def copies(settings: config.RunConfig) -> ControlConfig:
+    """One copy of the environment for an algorithm that updates after every step, unless the user says more."""
+    task, policy = settings.control, settings.policy
+    if isinstance(policy, SB3Config):  # whose copies have to reset in the call that ends them
+        return replace(task, envs=task.envs or (1 if policy.off_policy() else COPIES), vectorised=False)
+    if isinstance(policy, AutoConfig):
+        return replace(task, envs=task.envs or COPIES_OF_ALL)
+    return replace(task, envs=task.envs or 1) if isinstance(policy, OffPolicyConfig) else task
+
+
+def explore_ticks(settings: config.RunConfig, spec: TaskSpec) -> int:
+    """Random steps of each copy before the first question: two segments' worth, all together a thousand."""
+    return max(2 * min(settings.feedback.segment, spec.horizon), EXPLORED // spec.envs)
 
 
 def policy_of(task: ControlTask, settings: config.RunConfig, seed: int) -> Policy:
@@ -345,5 +373,7 @@ def foretell(reward: Reward, own: Evidence) -> Forecasts:
 
 
 def select_only(candidates: Sequence[Reward]) -> tuple[Reward, dict[str, object]]:
-    """The one candidate there is."""
-    return candidates[0], {"candidates": len(candidates)}
+    """The one that was fitted: which kind it is to be is chosen before the fit, under folds of fewer answers."""
+    only = candidates[0]
+    named = {"chosen": only.chosen} if isinstance(only, FittedReward) else {}
+    return only, {"candidates": len(candidates), **named}

@@ -50,7 +50,7 @@ def select(
 
     from rich.console import Console
 
-    from accord import chosen, lineage, runtime, terminal
+    from accord import chosen, lineage, runtime, terminal, terminal_choice
     from accord.feedback.store import Store
 
     runtime.set_up()
@@ -63,5 +63,7 @@ def select(
         opened.close()
     record, made = chosen.write(outcome, out or Path("runs") / f"{file.stem}-choice")
     console = Console() if Console().is_terminal else Console(width=WIDE)
-    terminal.show_choice(console, outcome.selection.record(), [one.record() for one in outcome.finalists], str(made))
+    terminal_choice.show_choice(
+        console, outcome.selection.record(), [one.record() for one in outcome.finalists], str(made)
+    )
     print(record)

@@ -12,7 +12,10 @@ from accord import config, runtime
 from accord.durable import write_bytes, write_json
 from accord.feedback import evidence as answers
 from accord.feedback.store import Store
+from accord.policies.control.offpolicy import OffPolicyConfig
+from accord.policies.control.sb3 import SB3Config
 from accord.progress import Progress
+from accord.rewards import words
 from accord.rewards.candidates import grid
 from accord.rewards.crossval import Reading
 from accord.rewards.finalists import Finalist, examine
@@ -20,7 +23,7 @@ from accord.rewards.jobs import Readings
 from accord.rewards.select import Selection, select
 from accord.rewards.settings import check_kind
 from accord.tasks.control import ControlTask
-from accord.types import Evidence, InputError, Segment, Steps
+from accord.types import Evidence, InputError, Reply, Segment, Steps
 
 SELECTION, CHOSEN = "selection.json", "chosen.toml"
 NEWEST = 5  # one answer in so many is about the policy as it is, where all are of one round
@@ -64,23 +67,29 @@ def choose(settings: config.RunConfig, store: Store, workers: int, progress: Pro
     """The whole choice. Raises InputError for answers that do not fit the configuration or are too few."""
     found = recorded(store)
     readings = readings_of(settings, found.evidence)
-    seed = runtime.derive(settings.seed, "select")
-    candidates = grid(settings.reward, len(found.evidence.annotators), readings[""].picture)
+    seed, texts = runtime.derive(settings.seed, "select"), [name for name in readings if name]
+    picture = None if texts else readings[""].picture
+    candidates = grid(settings.reward, len(found.evidence.annotators), picture, texts)
+    if isinstance(settings.policy, OffPolicyConfig | SB3Config):  # which remember steps alone
+        candidates = [one for one in candidates if one.config.kind != "transformer"]
     selection = select(found.evidence, candidates, readings, seed, workers, kept=candidates[:1], progress=progress)
     progress.announce("A closer look at what is left.")
     looked = examine(selection, found.evidence, readings, found.order, found.fresh, seed)
-    return Outcome(selection, looked, replace(settings, reward=selection.chosen.config))
+    reward = replace(selection.chosen.config, text=selection.chosen.text, select="fixed")
+    return Outcome(selection, looked, replace(settings, reward=reward))
 
 
 def readings_of(settings: config.RunConfig, evidence: Evidence) -> Readings:
     """How the task's segments are read. Raises InputError for segments of another sort or task."""
+    if isinstance(settings.task, config.TextSection):
+        return _texts(settings, evidence)
     steps = [segment for segment in evidence.segments if isinstance(segment, Steps)]
     if len(steps) < len(evidence.segments):
         raise InputError(
             f"{len(evidence.segments) - len(steps)} of {len(evidence.segments)} segments in the store are no steps of "
             f"{settings.task.id}: keep answers about them in a store of their own."
         )
-    spec = ControlTask(replace(settings.task, envs=1)).spec
+    spec = ControlTask(replace(settings.control, envs=1)).spec
     widths = {(segment.observation.shape[1], segment.action.shape[1]) for segment in steps}
     if widths != {(spec.observation_size, spec.action.size)}:
         raise InputError(
@@ -89,6 +98,18 @@ def readings_of(settings: config.RunConfig, evidence: Evidence) -> Readings:
         )
     check_kind(settings.reward, spec.picture)
     return {"": Reading(spec.action.discrete, spec.picture)}
+
+
+def _texts(settings: config.RunConfig, evidence: Evidence) -> Readings:
+    """The ways in which replies are read: the one that the configuration names first, or all that there are."""
+    replies = [segment for segment in evidence.segments if isinstance(segment, Reply)]
+    if len(replies) < len(evidence.segments):
+        raise InputError(
+            f"{len(evidence.segments) - len(replies)} of {len(evidence.segments)} segments in the store are no "
+            "replies: keep answers about them in a store of their own."
+        )
+    own = (settings.reward.text,) if settings.reward.text else ()
+    return words.readings(tuple(dict.fromkeys((*own, *words.READINGS))), replies, words.often(evidence))
 
 
 def _told(widths: set[tuple[int, int]]) -> str:

@@ -1,4 +1,4 @@
-"""The command line: accord run | select | ask | serve | invite | report | export | import | forget | verify.
+"""The command line: accord run | select | tune | ask | serve | invite | report | export | import | forget | verify.
 
 Nothing heavy is imported before a command runs, so that --help answers at once. Exit codes: 0 done; 1 failed; 2 the
 user's input is wrong, told in one sentence without a traceback.
@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from accord import advice, answers, choices
+from accord import advice, answers, choices, tune
 
 DONE, FAILED, WRONG = 0, 1, 2
 
@@ -208,6 +208,7 @@ def verify(folder: Path, /) -> int:
 
 
 app.command(choices.select)
+app.command(tune.tune)
 app.command(answers.export)
 app.command(answers.import_, name="import")
 app.command(answers.forget)
@@ -223,9 +224,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(WRONG, _sentence(str(error)))
     takes_keys = "overrides" in ignored
     if overrides and not takes_keys:
+        key = next(iter(overrides))
         return _say(
             WRONG,
-            f"--{next(iter(overrides))} is a key of a configuration; accord run and select take those: leave it out.",
+            f"--{key} is a key of a configuration; accord run, select and tune take those: leave it out.",
         )
     try:
         return command(*bound.args, **bound.kwargs, **({"overrides": overrides} if takes_keys else {})) or DONE

@@ -81,6 +81,14 @@ class ControlSection(ControlConfig):
 
 
 @dataclass(frozen=True)
+class TextSection:
+    """Replies to prompts: `accord select` chooses a reward for them; policies of text are not in this version."""
+
+    id: str = "text"
+    kind: Literal["text"] = "text"
+
+
+@dataclass(frozen=True)
 class PPOSection(PPOConfig):
     """PPO, as a configuration names it."""
 
@@ -123,18 +131,52 @@ class ReportConfig:
 
 
 @dataclass(frozen=True)
+class TuneConfig:
+    """How `accord tune` chooses; nothing else reads it."""
+
+    arms: tuple[str, ...] = ()  # to race, as "ppo+kernel"; () is all algorithms and rewards that can act in the task
+    signal: Literal["feedback", "truth"] = "feedback"  # what trials learn from
+    judge: Literal["auto", "reward", "teacher", "truth"] = "auto"  # what a trial is scored by, see tuning.md
+    episodes: int = 20  # by which a trial is judged
+    confirm: int = 10  # fresh seeds of the confirmation
+    finalists: int = 5  # confirmed at most, beside the default and the best of the random share
+
+    def __post_init__(self) -> None:
+        _within("tune.episodes", self.episodes, 1, 10_000)
+        _within("tune.confirm", self.confirm, 2, 1_000)
+        _within("tune.finalists", self.finalists, 1, 50)
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Everything a run depends on, beside the machine and the versions."""
 
     seed: int = 0
-    task: ControlSection = field(default_factory=ControlSection)
+    task: ControlSection | TextSection = field(default_factory=ControlSection)
     feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
     policy: PPOSection | SACSection | TD3Section | AutoSection | SB3Config = field(default_factory=PPOSection)
     report: ReportConfig = field(default_factory=ReportConfig)
+    tune: TuneConfig = field(default_factory=TuneConfig)
+
+    @property
+    def control(self) -> ControlSection:
+        """The environment. Raises InputError for a task without one."""
+        if isinstance(self.task, ControlSection):
+            return self.task
+        raise InputError(
+            f'task.kind is "{self.task.kind}": policies of text are not in this version; choose a reward for it with '
+            "accord select, or name an environment."
+        )
 
     def __post_init__(self) -> None:
         _within("seed", self.seed, 0, 2**32 - 1)
+        for name, word in (("signal", self.tune.signal), ("judge", self.tune.judge)):
+            if word == "truth" and not self.control.truth:
+                raise InputError(
+                    f'tune.{name} is "truth", and task.truth does not say that the reward of {self.task.id} is what is '
+                    "wanted: set task.truth = true where it is, or choose another."
+                )
         if self.reward.kind == "transformer" and isinstance(self.policy, OffPolicyConfig | SB3Config | AutoConfig):
             raise InputError(
                 f'reward.kind is "transformer", which reads a step among the others of its segment, and '

@@ -71,10 +71,10 @@ def load_policy(folder: Path | str) -> Trained:
     settings = config.from_tree(records.read_manifest(folder)["configuration"])
     if not (folder / records.POLICY).is_dir():
         raise InputError(f"{folder} has no policy yet: let the run end first, with --resume where it was stopped.")
-    task = ControlTask(replace(settings.task, envs=1, vectorised=False))
+    task = ControlTask(replace(settings.control, envs=1, vectorised=False))
     policy = build.policy_of(task, settings, settings.seed)
     policy.load(folder / records.POLICY)
-    one: gymnasium.Env = make(settings.task)
+    one: gymnasium.Env = make(settings.control)
     observations, actions = one.observation_space, one.action_space
     one.close()
     return Trained(policy, task, observations, actions)

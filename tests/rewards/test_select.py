@@ -84,11 +84,12 @@ def test_golden_what_is_solved_is_simpler_than_what_climbs_and_lines_than_waves(
 
 
 def test_golden_a_panel_begins_with_what_was_configured():
-    found = panel(replace(SMALL, members=3), transformers=False)
-    assert found[0].config == SMALL and len(found) <= 8
+    found = panel(SMALL)
+    assert found[0].config == SMALL and len(found) == 5
     assert {one.config.members for one in found} == {3}
-    assert "transformer" not in {one.config.kind for one in found}
-    assert "transformer" in {one.config.kind for one in panel(SMALL, transformers=True)}
+    kernel = panel(replace(SMALL, kind="kernel", weighed=True))
+    assert {one.config.kind for one in kernel} == {"kernel", "linear"} and len(kernel) == 3
+    assert len(panel(replace(SMALL, kind="cnn"), (1, 8, 8))) == 1
 
 
 # -------------------------------------------------------------------------------------------------- the choice
@@ -162,6 +163,9 @@ def test_invariance_a_race_fits_each_work_once_a_fold_and_only_what_may_still_wi
     assert len(folds) == len(set(folds)) == 10
     assert race.left == {FEW[1].work: "glance"}
     assert {one.config.members for one in race.told if one.kind == "kernel"} == {3, 5}
+    level["mlp"] = -0.9
+    hopeless = raced(FEW, 5, ALONE, run, FEW[:1], Silent())
+    assert FEW[0] in hopeless.told and FEW[0].work not in hopeless.left  # what is kept is told of in full
 
 
 # ------------------------------------------------------------------------------------------------- altogether

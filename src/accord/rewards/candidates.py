@@ -94,7 +94,7 @@ def _architectures(base: RewardConfig, picture: bool, text: bool) -> list[Reward
     closed = [replace(base, kind=kind, weighed=weighed) for kind, weighed in _closed(text)]
     nets = [
         replace(base, kind="mlp", width=width, depth=depth, decay=decay)
-        for (width, depth), decay in product(NETS, DECAYS)
+        for (width, depth), decay in product(NETS[:2] if text else NETS, DECAYS)
     ]
     if text:  # a reply is one step: there is nothing for attention to read
         return own + closed + nets
@@ -106,18 +106,18 @@ def _closed(text: bool) -> list[tuple[str, bool | None]]:
     return [("linear", None), ("kernel", False), *([] if text else [("kernel", True)])]
 
 
-def panel(base: RewardConfig, transformers: bool, picture: tuple[int, int, int] | None = None) -> list[Candidate]:
-    """A few for the choice within a run, the configured one first; ensembles all of its size, so that they compare."""
+def panel(base: RewardConfig, picture: tuple[int, int, int] | None = None) -> list[Candidate]:
+    """A few for the choice within a run, the configured one first, each an ensemble of its size.
+
+    Nets beside a configured net alone: beside a kernel reward they would take many times its time. A transformer is
+    none of them, since its folds would take longer than a round. Nothing but convolutions reads pictures.
+    """
     if picture is not None:
         return [Candidate(base)]
-    others = [
-        replace(base, kind="kernel", weighed=False),
-        replace(base, kind="kernel", weighed=True),
-        replace(base, kind="linear", weighed=None),
-        replace(base, kind="mlp", width=64, depth=2),
-    ]
-    others += [replace(base, kind="transformer", width=32, depth=1)] if transformers else []
-    return [Candidate(config) for config in dict.fromkeys([base, *others])]
+    found = [base, *(replace(base, kind=kind, weighed=weighed) for kind, weighed in _closed(text=False))]
+    if base.kind not in CLOSED:
+        found.append(replace(base, kind="mlp", width=64, depth=2))
+    return [Candidate(config) for config in dict.fromkeys(found)]
 
 
 def simplicity(work: Candidate, sizes: tuple[int, int], picture: tuple[int, int, int] | None) -> tuple[float, ...]:

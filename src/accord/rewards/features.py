@@ -35,7 +35,7 @@ class Raw:
 
 @dataclass(frozen=True, eq=False)
 class Scaler:
-    """`(x - mean) / sd` of observation beside action, clipped to +-10. A one-hot action passes unchanged.
+    """`(x - mean) / sd` of observation beside action, clipped. A one-hot action passes unchanged.
 
     A column of infinite deviation is 0 for every row, so that nothing can be learned from it. Pictures have no columns
     here: their scale is 255, wherever they are from.
@@ -43,12 +43,13 @@ class Scaler:
 
     mean: Float[Tensor, "feature"]
     sd: Float[Tensor, "feature"]
+    clip: float = CLIP
 
     def __call__(
         self, observation: Real[Tensor, "batch time observation"], action: Float[Tensor, "batch time action"]
     ) -> Float[Tensor, "batch time feature"]:
         x = torch.cat([observation, action], -1).to(torch.float32)
-        return ((x - self.mean) / self.sd).clamp_(-CLIP, CLIP)
+        return ((x - self.mean) / self.sd).clamp_(-self.clip, self.clip)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,21 +128,26 @@ def _encoded(segments: Sequence[Segment], encode: Encoder | None) -> Raw:
     return Raw(rows[:, None, :], np.zeros((len(rows), 1, 0), np.float32), np.ones((len(rows), 1), bool))
 
 
-def fit_scaler(raw: Raw, discrete: bool, inputs: str = "state_action") -> Scaler:
+def fit_scaler(raw: Raw, discrete: bool, inputs: str = "state_action", together: bool = False) -> Scaler:
     """Mean and deviation over valid steps; a column that hardly varies is only centred, a one-hot action left alone.
 
-    Where `inputs` is "state", actions have an infinite deviation.
+    Where `inputs` is "state", actions have an infinite deviation. `together`: all columns share one deviation, so that
+    whoever made them decides what each is worth; the length of a text beside hundreds of columns of an embedding. Then
+    nothing is clipped, since one column may hold most of what there is.
     """
     seen = [] if raw.observation.dtype == np.uint8 else [raw.observation]
     rows = np.concatenate([*seen, raw.action], -1)[raw.valid]
     mean, sd = rows.mean(0, dtype=np.float64), rows.std(0, dtype=np.float64)
     sd = np.where(sd > 1e-4 * (1.0 + np.abs(mean)), sd, 1.0)
+    if together:
+        sd[:] = np.sqrt(np.mean(np.square(rows.std(0, dtype=np.float64)))) or 1.0
     action = slice(rows.shape[1] - raw.action.shape[-1], None)
     if inputs == "state":
         sd[action] = np.inf
     elif discrete:
         mean[action], sd[action] = 0.0, 1.0
-    return Scaler(torch.tensor(mean, dtype=torch.float32), torch.tensor(sd, dtype=torch.float32))
+    clip = float("inf") if together else CLIP
+    return Scaler(torch.tensor(mean, dtype=torch.float32), torch.tensor(sd, dtype=torch.float32), clip)
 
 
 def scaled(raw: Raw, scaler: Scaler) -> Features:

@@ -176,7 +176,7 @@ def _ready(
     evidence: Evidence, config: RewardConfig, discrete: bool, seed: int, encode: Encoder | None, scaler: Scaler | None
 ) -> Ready:
     raw = read(evidence.segments, encode)
-    scaler = scaler or fit_scaler(raw, discrete, config.inputs)
+    scaler = scaler or fit_scaler(raw, discrete, config.inputs, together=encode is not None)
     parts = tuple(questions(part) for part in evidence.parts if len(part.annotator))
     layout = Layout(parts, len(evidence.annotators), config.lapses)
     folds = split(parts, np.asarray(evidence.groups), max(FOLDS, config.members), np.random.default_rng(seed))

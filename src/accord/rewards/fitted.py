@@ -71,6 +71,8 @@ class FittedReward:
     logits: Float[Tensor, "member"]  # a scaled reward of 1 at one step, on the scale of the link
     report: FitReport = FitReport(0, math.nan, math.nan, 0)
     encode: Encoder | None = None
+    chosen: str = ""  # the candidate's name, where there was a choice
+    why: str = ""  # it was taken when it was
 
     def members(self, features: Features) -> Float[Tensor, "member segment time"]:
         """Scaled reward of every member at every step; 0 where the step is not valid."""
@@ -102,6 +104,7 @@ class FittedReward:
         tensors = {f"annotators/{name}": array for name, array in self.annotators.items()}
         tensors |= {name: getattr(self, name) for name in TENSORS}
         tensors |= {"scaler/mean": self.scaler.mean, "scaler/sd": self.scaler.sd}
+        tensors |= {"scaler/clip": torch.tensor(self.scaler.clip)}
         if isinstance(self.net, Fourier):
             tensors |= {f"net/{name}": getattr(self.net, name) for name in FOURIER}
         scores = {f"heldout/{p}": torch.from_numpy(rows) for p, rows in enumerate(self.report.heldout_scores)}
@@ -111,6 +114,8 @@ class FittedReward:
             "format": 1,
             "version": self.version,
             "names": self.names,
+            "chosen": self.chosen,
+            "why": self.why,
             "net": _described(self.net),
             "report": report,
         }
@@ -152,9 +157,11 @@ def load(folder: Path, encode: Encoder | None = None, module: type[nn.Module] | 
         net=_net(text["net"], tensors, module),
         annotators={n.removeprefix("annotators/"): t for n, t in tensors.items() if n.startswith("annotators/")},
         names=tuple(text["names"]),
-        scaler=Scaler(tensors["scaler/mean"], tensors["scaler/sd"]),
+        scaler=Scaler(tensors["scaler/mean"], tensors["scaler/sd"], float(tensors["scaler/clip"])),
         report=FitReport(**report | {"heldout_scores": tuple(heldout)}),
         encode=encode,
+        chosen=text.get("chosen", ""),
+        why=text.get("why", ""),
         **{name: tensors[name] for name in TENSORS},
     )
 

@@ -13,6 +13,7 @@ the next rung unless it is worse by `HOPELESS`. Sources: Jamieson and Talwalkar 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -54,7 +55,7 @@ def raced(
     race, works = Race(), spread_over(candidates)
     always = [candidate.work for candidate in kept]
     progress.announce(f"{len(candidates):,} candidates, {len(works):,} different fits.")
-    _glance(race, list(works), groups, run)
+    _glance(race, list(works), groups, run, always)
     finalists = survivors(race.scores, groups, MOST, always)
     for work in works:
         if work not in finalists and work not in race.left:
@@ -64,7 +65,7 @@ def raced(
     return race
 
 
-def _glance(race: Race, works: list[Candidate], groups: Groups, run: Run) -> None:
+def _glance(race: Race, works: list[Candidate], groups: Groups, run: Run, always: Sequence[Candidate]) -> None:
     """The first two rungs: leaves in `race.scores` what may go on to the folds."""
     closed = [work for work in works if work.closed]
     nets = [work for work in works if work.config.kind in HEADED]
@@ -72,9 +73,10 @@ def _glance(race: Race, works: list[Candidate], groups: Groups, run: Run) -> Non
     found = dict(zip([*closed, *looks], run([Look(one) for one in [*closed, *looks]]), strict=True))
     _note(race, {one: found[one] for one in closed})
     good = survivors({one: done.score for one, done in found.items() if one in looks}, groups, CLIMBING, ())
+    shared = Counter(work.glance for work in nets)
     for work in nets:
-        race.seconds[work] = found[work.glance].seconds
-        if work.glance not in good:
+        race.seconds[work] = found[work.glance].seconds / shared[work.glance]
+        if work.glance not in good and work not in always:
             race.left[work] = "glance"
     climbing = [work for work in works if not work.closed and work not in race.left]
     short = [replace(work, config=replace(work.config, epochs=min(SHORT, work.config.epochs))) for work in climbing]

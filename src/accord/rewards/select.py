@@ -119,7 +119,7 @@ def select(
     if not complete:
         reason = next(iter(race.failed.values()), "no candidate")
         raise InputError(f"every candidate failed ({reason}): look at the answers, or name another reward.kind.")
-    sizes = _sizes(evidence, readings[candidates[0].text])
+    sizes = {text: _sizes(evidence, reading) for text, reading in readings.items()}
     return _selection(candidates, race, complete, groups, sizes, material, folds)
 
 
@@ -133,12 +133,12 @@ def _selection(
     race: Race,
     complete: Mapping[Candidate, Score],
     groups: Groups,
-    sizes: tuple[int, int],
+    sizes: Mapping[str, tuple[int, int]],
     material: Material,
     folds: int,
 ) -> Selection:
     works = dict.fromkeys(one.work for one in candidates)
-    order = {one: simplicity(one, sizes, material.readings[one.text].picture) for one in works}
+    order = {one: simplicity(one, sizes[one.text], material.readings[one.text].picture) for one in works}
     chosen, best, tied = pick(complete, groups, order)
     rows = [_row(one, race, complete, groups, best, int(order[one.work][1])) for one in candidates]
     ranked = sorted(rows, key=lambda row: (row.score is None, -(row.score or 0.0)))

@@ -35,6 +35,7 @@ class RewardConfig:
     denoise: bool = False  # leave out answers that the others contradict, where that foretells unseen ones better
     pessimism: float = 0.0  # deviations of the ensemble taken from its mean; negative explores (RUNE, arXiv:2205.12401)
     select: str = "auto"  # each round another may win, by held-out answers | fixed: always this one
+    text: str = ""  # how replies are read, as minilm+length (rewards/words.py); "" leaves it to accord select
     annotators: str = "each"  # with a reliability of their own | pooled: all answers are as one annotator's
     lapses: bool = True  # annotators may answer without attending; false: plain Bradley-Terry and its like
     intervals: str = "laplace"  # of reliabilities: laplace costs nothing, exact some seconds and is better calibrated

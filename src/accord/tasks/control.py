@@ -52,6 +52,7 @@ class ControlConfig:
     cut: int | None = None  # training cuts and bootstraps: from `cut` steps to the horizon, copy by copy (1712.00378)
     vectorised: bool = True  # step all copies in one call where the environment can
     terminates: bool | None = None  # whether an episode can end before its horizon; None: as known, else yes
+    truth: bool = False  # the environment's own reward is what is wanted: accord tune may learn from it and judge by it
 
     def __post_init__(self) -> None:
         if self.envs is not None and not 1 <= self.envs <= 65_536:

@@ -1,0 +1,322 @@
+"""Is the chosen reward the one that serves best? Its regret, beside other ways to choose, on control and on text.
+
+    python -m bench.selection_quality [--seeds N] [--quick] [--dev] [--fresh] [--data FOLDER]
+
+Twelve rewards a problem. Control: three tasks, each with a noisy teacher (log-odds three per standard deviation of
+return) and with one who turns a fifth of the answers round beside; 150 comparisons of 50 steps by random actions. Every
+reward of the panel is fitted and PPO learns on it for a short while; a policy's worth is its true return. Text:
+arguments (`ukp`), dialogues (`hh`) and instructions (`pandalm`); half of the groups (debates, dialogues, instructions)
+are for the choice, 600 of their answers, and a reward's worth is the log-likelihood of the other half's.
+
+Ways to choose, all from the same folds and answers: `select` (`rewards.select`), `accuracy` (the greatest accuracy in
+cross-validation), `default` (the first of the panel, a net of 2 x 64, of texts the sentence embedding), `largest` (most
+parameters). `regret` is `(best - chosen) / (best - floor)`, `best` the best of the panel at that seed, and the floor a
+random policy or the usual shares of the answers. The best of twelve noisy returns is better than any reward is, so even
+the right choice has a regret of its own: `regret_fixed` is against the reward that is best over all seeds instead.
+A problem that no reward of the panel solves any better
+than the floor is left out. Intervals are over seeds and problems, drawn within problems.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from accord import runtime
+from accord.backbones.text import embed
+from accord.functional.statistics import bootstrap_interval, mean
+from accord.policies.control.ppo import PPO, PPOConfig
+from accord.rewards import words
+from accord.rewards.candidates import Candidate, parameters
+from accord.rewards.crossval import Reading, tell
+from accord.rewards.denoise import taken
+from accord.rewards.fit import RewardConfig, fit
+from accord.rewards.jobs import Readings
+from accord.rewards.select import select
+from accord.tasks.collect import evaluate, random_actions
+from accord.tasks.control import ControlConfig, ControlTask
+from accord.types import Comparisons, Evidence, LearnedReward, Reply
+from bench import harness, ukp_votes
+from bench.harness import Bench, Result, Worker
+from bench.kinds import DATA
+from bench.ours import POLICY, TASK
+from bench.peers.protocol import Clock, finish, quiet_output, warm_up
+from bench.select_speed import compared
+
+STEPS = {"Pendulum-v1": 40_000, "accord/FixedCartPole-v0": 40_000, "Reacher-v5": 40_000}
+CONTROL = [(env, flaw) for env in STEPS for flaw in ("noisy", "mistaken")]
+TEXT = ("ukp", "hh", "pandalm")
+WAYS = ("select", "accuracy", "default", "largest")
+ANSWERS, TURNED, EPISODES, TRAINED = 150, 0.2, 20, 600
+
+# ---------------------------------------------------------------------------------------------------- the panels
+
+
+def steps_panel() -> list[Candidate]:
+    base = RewardConfig(members=3)
+    nets = [replace(base, width=w, depth=d) for w, d in ((64, 2), (32, 1), (128, 1), (256, 2))]
+    closed = [replace(base, kind=k, weighed=w) for k, w in (("linear", None), ("kernel", False), ("kernel", True))]
+    state = [replace(one, inputs="state") for one in (closed[1], closed[2], nets[0])]
+    return [
+        Candidate(one)
+        for one in [*nets, *closed, *state, replace(closed[1], lapses=False), replace(nets[0], lapses=False)]
+    ]
+
+
+def texts_panel() -> list[Candidate]:
+    linear, kernel = RewardConfig(kind="linear", members=3), RewardConfig(kind="kernel", weighed=False, members=3)
+    names = ("minilm", "length", "style", "tfidf", "minilm+length", "minilm+curves")
+    return [Candidate(config, name) for config in (linear, kernel) for name in names]
+
+
+def chosen_by(evidence: Evidence, panel: list[Candidate], readings: Readings, seed: int) -> list[int]:
+    """Which of the panel each way takes."""
+    found = select(evidence, panel, readings, seed, kept=panel)
+    accuracy = {row.name: row.accuracy or 0.0 for row in found.rows}
+    sizes = []
+    for one in panel:
+        reading = readings[one.text]
+        rows = reading.encode(evidence.segments[:1]).shape[1] if reading.encode else 4
+        sizes.append(parameters(one, (rows, 0), None))
+    by_accuracy = max(range(len(panel)), key=lambda k: accuracy[panel[k].name])
+    return [panel.index(found.chosen), by_accuracy, 0, int(np.argmax(sizes))]
+
+
+# ------------------------------------------------------------------------------------------------------- control
+
+
+def control(env: str, flaw: str, quick: bool, seed: int) -> tuple[list[float], Result]:
+    """True returns of policies that learned on each reward of the panel, and a random one's."""
+    evidence, panel = compared(seed, 60 if quick else ANSWERS, env), steps_panel()[: 3 if quick else None]
+    if flaw == "mistaken":
+        part, rng = evidence.parts[0], np.random.default_rng([seed, 1])
+        assert isinstance(part, Comparisons)
+        turned = rng.random(len(part.level)) < TURNED
+        evidence = replace(evidence, parts=(replace(part, level=np.where(turned, 1 - part.level, part.level)),))
+    task = ControlTask(TASK.get(env, ControlConfig(id=env)))
+    reading, steps = Reading(task.spec.action.discrete), 4_000 if quick else STEPS[env]
+    takes = chosen_by(evidence, panel, {"": reading}, seed)
+    judged = ControlTask(ControlConfig(id=env, envs=EPISODES))
+    returns = []
+    for one in panel:
+        reward = fit(evidence, one.config, discrete=reading.discrete, terminates=task.spec.terminates, seed=seed)
+        fresh = ControlTask(TASK.get(env, ControlConfig(id=env)))
+        policy = PPO(fresh, replace(POLICY.get(env, PPOConfig()), steps=steps), seed)
+        policy.improve(LearnedReward(reward), steps, seed)
+        returns.append(float(evaluate(judged, policy.acting(), seed).mean()))
+    floor = float(evaluate(judged, random_actions(judged, np.random.default_rng(seed)), seed).mean())
+    return returns, {"worth": returns, "floor": floor, "takes": takes}
+
+
+# ---------------------------------------------------------------------------------------------------------- text
+
+
+def ukp(folder: Path) -> Evidence:
+    """Votes on arguments; a group is a debate."""
+    votes = ukp_votes.read(folder / "ukp")
+    return votes.evidence(np.ones(len(votes.level), bool))
+
+
+def hh(folder: Path) -> Evidence:
+    """The chosen reply of a dialogue over the rejected one, which side it stands on drawn; a group is a dialogue."""
+    with gzip.open(folder / "hh" / "hh_harmless.jsonl.gz", "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    pairs = []
+    for row in rows:
+        (asked, good), (_, bad) = (row[side].rsplit("\n\nAssistant:", 1) for side in ("chosen", "rejected"))
+        pairs.append((asked, good.strip(), bad.strip()))
+    first = np.random.default_rng(0).integers(0, 2, len(pairs))
+    return _of_pairs(
+        [
+            (asked, *((good, bad) if f else (bad, good)), [(0, int(f))])
+            for (asked, good, bad), f in zip(pairs, first, strict=True)
+        ],
+        2,
+    )
+
+
+def pandalm(folder: Path) -> Evidence:
+    """Three annotators' verdicts on two responses; a group is an instruction with its input."""
+    rows = json.loads((folder / "pandalm" / "testset-v1.json").read_text(encoding="utf-8"))
+    level = {0: 1, 1: 2, 2: 0}
+    given = []
+    for row in rows:
+        said = [(k, level[int(row[f"annotator{k + 1}"])]) for k in range(3)]
+        asked = f"{row['instruction']}\n{row['input']}"
+        given.append((asked, str(row["response1"]), str(row["response2"]), said))
+    return _of_pairs(given, 3)
+
+
+def _of_pairs(rows: Sequence[tuple[str, str, str, list[tuple[int, int]]]], levels: int) -> Evidence:
+    place: dict[tuple[str, str], int] = {}
+    groups: dict[str, int] = {}
+    columns = []
+    for asked, one, other, said in rows:
+        groups.setdefault(asked, len(groups))
+        a, b = (place.setdefault((asked, reply), len(place)) for reply in (one, other))
+        columns += [(a, b, level, who) for who, level in said if a != b]
+    first, second, level, who = np.array(columns).T
+    part = Comparisons(first, second, level, who, levels)
+    names = tuple(f"annotator {k}" for k in range(int(who.max()) + 1))
+    numbers = np.array([groups[asked] for asked, _ in place])
+    return Evidence([Reply(*key) for key in place], numbers, names, (part,), (np.ones(len(first), bool),))
+
+
+def remembered(name: str) -> Callable[[words.Texts], words.Block]:
+    """Embeddings of a data set, kept between seeds."""
+    path = harness.JOURNAL / f"{name}_embedded.npz"
+
+    def read(texts: words.Texts) -> words.Block:
+        replies = [reply for _, reply in texts]
+        known: dict[str, np.ndarray] = {}
+        if path.exists():
+            kept = np.load(path, allow_pickle=False)
+            known = dict(zip(kept["texts"].tolist(), kept["rows"], strict=True))
+        if missing := sorted(set(replies) - known.keys()):
+            known |= zip(missing, embed(missing), strict=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(path, texts=np.array(list(known)), rows=np.stack(list(known.values())))
+        return np.stack([known[reply] for reply in replies]).astype(np.float64)
+
+    return read
+
+
+def text(name: str, folder: Path, quick: bool, seed: int) -> tuple[list[float], Result]:
+    """Log-likelihood of the answers on the other half's groups, of each reward of the panel and of the usual shares."""
+    words.PARTS["minilm"] = remembered(name)
+    whole, rng = {"ukp": ukp, "hh": hh, "pandalm": pandalm}[name](folder), np.random.default_rng(seed)
+    count = int(np.max(whole.groups)) + 1
+    ours = rng.permutation(count) < count // 2
+    part = whole.parts[0]
+    assert isinstance(part, Comparisons)
+    mine = ours[np.asarray(whole.groups)[part.first]]
+    drawn = _drawn(mine, 100 if quick else TRAINED, rng) | _drawn(~mine, 300 if quick else 2 * TRAINED, rng)
+    some = _used(taken(whole, [drawn]))
+    rows = some.parts[0]
+    assert isinstance(rows, Comparisons)
+    held = ~ours[np.asarray(some.groups)[rows.first]]
+    panel = [one for one in texts_panel() if not quick or one.text in ("length", "style")]
+    replies = [segment for segment in some.segments if isinstance(segment, Reply)]
+    readings = words.readings(sorted({one.text for one in panel}), replies, own=False)
+    takes = chosen_by(_used(taken(some, [~held])), panel, readings, seed)
+    worth = [float(np.nanmean(tell(some, one.config, [held], readings[one.text], seed)[0].score)) for one in panel]
+    share = (np.bincount(rows.level[~held], minlength=rows.levels) + 1) / (np.sum(~held) + rows.levels)
+    return worth, {"worth": worth, "floor": float(np.log(share[rows.level[held]]).mean()), "takes": takes}
+
+
+def _drawn(rows: Bool[np.ndarray, "answer"], most: int, rng: np.random.Generator) -> Bool[np.ndarray, "answer"]:
+    """At most so many of them."""
+    found = np.zeros(len(rows), bool)
+    at = np.flatnonzero(rows)
+    found[rng.choice(at, min(most, len(at)), replace=False)] = True
+    return found
+
+
+def _used(evidence: Evidence) -> Evidence:
+    """Without the segments and annotators that no answer is about or from."""
+    part = evidence.parts[0]
+    assert isinstance(part, Comparisons)
+    used, place = np.unique(np.concatenate([part.first, part.second]), return_inverse=True)
+    people, who = np.unique(part.annotator, return_inverse=True)
+    first, second = np.split(place, 2)
+    return replace(
+        evidence,
+        segments=[evidence.segments[i] for i in used],
+        groups=np.asarray(evidence.groups)[used],
+        annotators=tuple(evidence.annotators[k] for k in people),
+        parts=(replace(part, first=first, second=second, annotator=who),),
+    )
+
+
+# -------------------------------------------------------------------------------------------------- all problems
+
+
+def work(argv: Sequence[str]) -> None:
+    """`work SORT NAME FLAW FORM FOLDER --seed S`: one JSON line."""
+    parser = argparse.ArgumentParser(prog="python -m bench.selection_quality work")
+    for name in ("sort", "name", "flaw", "form", "folder"):
+        parser.add_argument(name)
+    parser.add_argument("--seed", type=int, required=True)
+    given = parser.parse_args(argv)
+    runtime.set_up()
+    quick = given.form == "quick"
+    with quiet_output(), runtime.flushed():
+        warm_up()
+        clock = Clock()
+        if given.sort == "control":
+            values, figures = control(given.name, given.flaw, quick, given.seed)
+        else:
+            values, figures = text(given.name, Path(given.folder), quick, given.seed)
+        seconds, cpu_seconds = clock.seconds(), clock.cpu_seconds()
+    finish(seconds, cpu_seconds, values, **figures)
+
+
+def regrets(results: Sequence[Result], fixed: bool) -> Float[np.ndarray, "seed way"]:
+    """Of one problem. `fixed`: against the reward that is best over all seeds, else against each seed's best.
+
+    nan where even the best is on the whole no better than the floor: then there is nothing to choose.
+    """
+    worth = np.array([one["worth"] for one in results], float)
+    floor = np.array([one["floor"] for one in results], float)
+    takes = np.array([one["takes"] for one in results], int)
+    best = worth[:, int(worth.mean(0).argmax())] if fixed else worth.max(1)
+    span = float((best - floor).mean())
+    return (best[:, None] - np.take_along_axis(worth, takes, 1)) / (span if span > 0.0 else np.nan)
+
+
+def summed(problems: dict[str, list[Result]], fixed: bool) -> dict[str, dict[str, object]]:
+    """Of each way, the mean over problems and seeds with its interval."""
+    tables = [regrets(results, fixed) for results in problems.values()]
+    each = np.stack([table for table in tables if np.isfinite(table).all()], 1)  # seed, problem, way
+    return {
+        way: {
+            "mean": float(each[:, :, place].mean()),
+            "ci95": list(bootstrap_interval(each[:, :, place], mean, np.random.default_rng(0))),
+        }
+        for place, way in enumerate(WAYS)
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--data", type=Path, default=DATA)
+    own, rest = parser.parse_known_args(argv)
+    bench = Bench.start("selection_quality", harness.parse("selection_quality", seeds=10, argv=rest))
+    form = "quick" if bench.options.quick else "full"
+    version = harness.our_version("bench/selection_quality.py", "bench/select_speed.py", "bench/ukp_votes.py")
+    worker = Worker("accord", (sys.executable, "-m", "bench.selection_quality", "work"), version)
+    wanted = [("control", env, flaw) for env, flaw in CONTROL] + [("text", name, "people") for name in TEXT]
+    missing = [name for name in TEXT if not (own.data / name).is_dir()]
+    found = {
+        f"{name}/{flaw}": [
+            bench.measure(worker, sort, name, flaw, form, own.data, seed=s) for s in bench.options.seed_list()
+        ]
+        for sort, name, flaw in wanted
+        if name not in missing
+    }
+    each, fixed = summed(found, fixed=False), summed(found, fixed=True)
+    problems = {
+        name: dict(zip(WAYS, regrets(rows, False).mean(0).tolist(), strict=True)) for name, rows in found.items()
+    }
+    others = {way: each[way] for way in WAYS[1:]}
+    bench.emit(
+        None,
+        each["select"],
+        others,
+        regret=each["select"]["mean"],
+        regret_fixed=fixed,
+        problems=problems,
+        missing=missing,
+    )
+
+
+if __name__ == "__main__":
+    work(sys.argv[2:]) if sys.argv[1:2] == ["work"] else main()
