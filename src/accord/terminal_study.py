@@ -63,8 +63,9 @@ def chosen(result: trials.Result, folder: Path, page: Path | None = None) -> Ren
         row = _row(each, len(told.seeds))[: len(heads)]
         table.add_row(f"{'>' if mine else ' '} {each.name}", *row, style="bold" if mine else "")
     meant = (
-        f"confirmed: interquartile mean of {len(told.seeds)} fresh seeds with its 95% interval; P: that it is better "
-        "than the default; p: that it is not (Holm); apparent: mean of the scores that picked it; CPU: seconds a run"
+        f"confirmed: interquartile mean of {len(told.seeds)} fresh seeds, its 95% interval; P: of being better than "
+        "the default; p: of a test that it is not (Holm); apparent: mean of the scores that picked it; "
+        "CPU: seconds of a run"
     )
     best = next(each for each in told.finalists if each.name == told.chosen)
     facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))

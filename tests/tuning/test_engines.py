@@ -18,6 +18,7 @@ from accord.tuning.engine import Engine, Local
 from accord.tuning.trial import Job, Outcome
 from tests.tuning.toys import TREE, Inline, deadly, restless, settings, toy
 
+SHORT = {"arms": ["ppo"], "confirm": 2, "finalists": 1}
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -68,8 +69,12 @@ def test_contract_every_job_comes_back_once_and_a_dead_worker_costs_its_own_job_
 
 def study_survives(engine: Engine, folder: Path) -> None:
     """Trial 1 is retried and done; trial 2 kills whoever takes it, and has failed: nothing else is lost."""
-    tree = {**TREE, "feedback": {"demonstrations": str(folder.parent / "again"), "queries": {"kind": "demonstrate"}}}
-    study.tune(config.from_tree(tree), budget.parse("24trials"), folder, lambda: Kept(engine), sync=True)
+    tree = {
+        **TREE,
+        "tune": {**TREE["tune"], **SHORT},
+        "feedback": {"demonstrations": str(folder.parent / "again"), "queries": {"kind": "demonstrate"}},
+    }
+    study.tune(config.from_tree(tree), budget.parse("12trials"), folder, lambda: Kept(engine), sync=True)
     found = trials.read(folder).trials
     assert (found[1].state, found[1].attempt) == ("done", 2)
     assert (found[2].state, found[2].attempt) == ("failed", 2) and "lost 2 times" in found[2].why
@@ -92,8 +97,8 @@ def test_invariance_one_worker_two_workers_and_any_engine_choose_the_same(start,
     def told(folder: Path) -> list[object]:
         return [(t.key, t.values, t.score) for t in trials.read(folder).trials] + [trials.read(folder).verdict]
 
-    study.tune(settings(), budget.parse("32trials"), tmp_path / "one", Inline, sync=True)
-    study.tune(settings(), budget.parse("32trials"), tmp_path / "two", lambda: start(restless), sync=True)
+    study.tune(settings(arms=["ppo"]), budget.parse("28trials"), tmp_path / "one", Inline, sync=True)
+    study.tune(settings(arms=["ppo"]), budget.parse("28trials"), tmp_path / "two", lambda: start(restless), sync=True)
     assert told(tmp_path / "two") == told(tmp_path / "one")
     assert (tmp_path / "two" / trials.CHOSEN).read_text() == (tmp_path / "one" / trials.CHOSEN).read_text()
 
@@ -118,7 +123,7 @@ def start():
     return engine
 
 if __name__ == "__main__":
-    study.tune(settings(), budget.parse("32trials"), Path({folder!r}), start, resume=True)
+    study.tune(settings(**{short!r}), budget.parse("20trials"), Path({folder!r}), start, resume=True)
 """
 
 
@@ -127,9 +132,9 @@ if __name__ == "__main__":
 def test_invariance_a_killed_coordinator_leaves_no_process_and_loses_no_trial(tmp_path: Path):
     folder = tmp_path / "study"
     script = tmp_path / "script.py"
-    script.write_text(STUDY.format(folder=str(folder)))
+    script.write_text(STUDY.format(folder=str(folder), short=SHORT))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), str(ROOT)))}
-    for wanted in (3, 14):
+    for wanted in (3, 9):
         process = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, env=environment, text=True)
         assert process.stdout is not None
         workers = [int(word) for word in process.stdout.readline().split()]
@@ -145,7 +150,7 @@ def test_invariance_a_killed_coordinator_leaves_no_process_and_loses_no_trial(tm
         while any(map(alive, workers)) and time.monotonic() < until:
             time.sleep(0.05)
         assert len(workers) == 2 and not any(map(alive, workers))
-    study.tune(settings(), budget.parse("32trials"), folder, lambda: Inline(toy, 2), resume=True)
+    study.tune(settings(**SHORT), budget.parse("20trials"), folder, lambda: Inline(toy, 2), resume=True)
     after = {t.number: t for t in trials.read(folder).trials}
     assert all(after[number] == trial for number, trial in before.items())
     keys = [trial.key for trial in after.values()]

@@ -1,8 +1,9 @@
 """Where trials run: processes of this machine, one thread each, that share nothing. `ray_engine.py` is the other one.
 
-An engine takes jobs and gives outcomes back as they come; it knows nothing of studies. Workers are spawned, not forked:
-a fork of a process with threads may hang. A worker that dies is noticed by its sentinel, replaced, and its job given
-back as lost; one whose coordinator dies ends itself at once, so that a killed study leaves no process behind.
+An engine takes jobs and gives outcomes back as they come; it knows nothing of studies. Workers are forked from a server
+that has imported everything and started no thread (where there is none, as on Windows, they are spawned): a fork of the
+coordinator may hang, and imports take seconds of each. A worker that dies is noticed by its sentinel, replaced, and its
+job given back as lost; one whose coordinator dies ends itself at once, so that a killed study leaves no process behind.
 """
 
 from __future__ import annotations
@@ -51,7 +52,10 @@ class Local:
     def __init__(self, workers: int | None = None, work: Work = trial.run) -> None:
         """`workers`: None is one for each core that this process may use."""
         self._work = work
-        self._context = multiprocessing.get_context("spawn")
+        forks = "forkserver" in multiprocessing.get_all_start_methods()
+        self._context = multiprocessing.get_context("forkserver") if forks else multiprocessing.get_context("spawn")
+        if forks:
+            self._context.set_forkserver_preload([trial.__name__])
         self._waiting: list[Job] = []
         with one_thread():
             self._workers = [self._start() for _ in range(workers or runtime.machine().cores)]
