@@ -23,7 +23,7 @@ from typing import Any, Literal, get_args
 from pydantic import TypeAdapter, ValidationError
 
 from accord import runtime
-from accord.durable import append_line, decode, drop_torn_line, encode, is_leftover, read_lines, write_json
+from accord.durable import append_line, decode, drop_torn_line, encode, is_leftover, read_lines, write_bytes, write_json
 from accord.types import InputError
 
 STUDY, TRIALS, RESULT = "study.json", "study.jsonl", "study-result.json"
@@ -200,7 +200,7 @@ class Log:
 
     def finish(self, result: Result, chosen: str) -> None:
         """Writes the chosen configuration and, last, the result that marks the study as finished."""
-        (self.folder / CHOSEN).write_text(chosen, encoding="utf-8")
+        write_bytes(self.folder / CHOSEN, chosen.encode())
         write_json(self.folder / RESULT, asdict(result))
 
 

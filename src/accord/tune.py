@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -64,6 +62,7 @@ def tune(
     from rich.console import Console
 
     from accord import terminal_study
+    from accord.reports import study as page
     from accord.tuning import study
 
     try:
@@ -73,15 +72,8 @@ def tune(
         again = _again(file, keys, folder, ["--budget", budget, *(["--sync"] if sync else [])])
         print(f"accord: Stopped. The study in {folder} stays as it is; it goes on with: {again}", file=sys.stderr)
         return 1
-    Console().print(terminal_study.chosen(result, folder, _page(folder)))
+    Console().print(terminal_study.chosen(result, folder, page.write(folder)))
     return 0
-
-
-def _page(folder: Path) -> Path | None:
-    """The study's page, made from its records; None where this version has none."""
-    if importlib.util.find_spec("accord.reports.study") is None:
-        return None
-    return importlib.import_module("accord.reports.study").write(folder)
 
 
 def _again(file: Path, keys: Mapping[str, str], folder: Path, options: list[str]) -> str:
