@@ -31,7 +31,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from accord import runtime
-from accord.backbones.text import embed
+from accord.backbones.sentences import embed
 from accord.functional.statistics import bootstrap_interval, mean
 from accord.policies.control.ppo import PPO, PPOConfig
 from accord.rewards import words

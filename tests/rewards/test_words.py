@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accord.backbones import text
+from accord.backbones import sentences
 from accord.rewards import words
 from accord.rewards.candidates import Candidate
 from accord.rewards.fit import RewardConfig, fit

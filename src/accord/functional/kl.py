@@ -60,3 +60,11 @@ def sequence_sum(per_step: Float[Tensor, "batch time"], valid: Bool[Tensor, "bat
 def step_mean(per_step: Float[Tensor, "batch time"], valid: Bool[Tensor, "batch time"]) -> Float[Tensor, ""]:
     """Mean over all valid tokens or steps of a batch, every one weighing the same; 0 where none is valid."""
     return torch.where(valid, per_step, 0.0).sum() / valid.sum().clamp(min=1)
+
+
+def adapted(coefficient: float, measured: float, target: float) -> float:
+    """A coefficient nearer to the one that holds KL at its target, after one batch.
+
+    Source: Ziegler et al., arXiv:1909.08593, section 2.2: times 1 + .1 clip(KL / target - 1, -.2, .2).
+    """
+    return coefficient * (1.0 + 0.1 * min(0.2, max(-0.2, measured / target - 1.0)))

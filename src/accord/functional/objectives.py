@@ -8,14 +8,15 @@ from torch import Tensor
 
 
 def clipped_surrogate(
-    log_ratio: Float[Tensor, "batch"], advantage: Float[Tensor, "batch"], clip: float
+    log_ratio: Float[Tensor, "batch"], advantage: Float[Tensor, "batch"], clip: float, clip_high: float | None = None
 ) -> Float[Tensor, "batch"]:
-    """min(rho A, clip(rho, 1 - clip, 1 + clip) A) with rho = exp(log_ratio).
+    """min(rho A, clip(rho, 1 - clip, 1 + clip_high) A) with rho = exp(log_ratio); `clip_high` is `clip` where None.
 
-    Source: Schulman et al., arXiv:1707.06347, equation 7.
+    Source: Schulman et al., arXiv:1707.06347, equation 7; a bound of its own above: Yu et al., arXiv:2503.14476.
     """
     ratio = log_ratio.exp()
-    return torch.minimum(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
+    bounded = ratio.clamp(1 - clip, 1 + (clip if clip_high is None else clip_high))
+    return torch.minimum(ratio * advantage, bounded * advantage)
 
 
 def squared_error(value: Float[Tensor, "*net batch"], target: Float[Tensor, "batch"]) -> Float[Tensor, "*net batch"]:

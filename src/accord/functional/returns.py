@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -36,3 +38,30 @@ def generalised_advantage(
         carried = delta_t[t] + carry_t[t] * carried
         advantage_t[t] = carried
     return advantage_t
+
+
+def leave_one_out(score: Float[Tensor, "prompt sample"]) -> Float[Tensor, "prompt sample"]:
+    """Each response's score less the mean of the others' to the same prompt.
+
+    Source: Ahmadian et al., arXiv:2402.14740, section 3.3 (REINFORCE leave-one-out; Kool et al. 2019).
+    """
+    samples = score.shape[1]
+    return (score - score.mean(1, keepdim=True)) * (samples / (samples - 1))
+
+
+def group_relative(
+    score: Float[Tensor, "prompt sample"], by: Literal["group", "batch", "none"]
+) -> Float[Tensor, "prompt sample"]:
+    """Each response's score less its group's mean, over a standard deviation: the group's, the whole batch's, or none.
+
+    Sources: Shao et al., arXiv:2402.03300, section 4.1.2 (group); Liu et al., arXiv:2503.20783 (none: dividing by a
+    group's own deviation weighs prompts by how alike their responses are); arXiv:2508.08221 (batch).
+    """
+    centred = score - score.mean(1, keepdim=True)
+    if by == "none":
+        return centred
+    deviation = score.std(1, keepdim=True) if by == "group" else centred.std()
+    return centred / (deviation + ADDED)
+
+
+ADDED = 1e-4  # to a deviation that is divided by: groups in which all responses score alike teach nothing

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 from scipy.sparse.linalg import svds
 
-from accord.backbones.text import embed
+from accord.backbones.sentences import embed
 from accord.rewards.crossval import Reading
 from accord.types import Evidence, InputError, Reply, Segment
 

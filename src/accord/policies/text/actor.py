@@ -1,0 +1,127 @@
+"""A language model that learns: the weights that move, the reference that does not, and the engine that writes.
+
+Full: every weight moves and the reference is a copy. With adapters: the model is one, frozen, and the reference is the
+model without them; the engine writes with a copy into which they are merged after every update.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+from jaxtyping import Bool, Float
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from accord import runtime
+from accord.backbones.decoder import Decoder
+from accord.backbones.text import LanguageModel
+from accord.policies.text.batches import foretold, micro_batches
+from accord.policies.text.masters import Masters
+from accord.policies.text.rollout import Engine
+from accord.types import InputError
+
+RATE, RATE_WEIGHTS, RATE_POWER, ADAPTED = 3e-6, 1e9, 0.6, 10.0
+
+
+@dataclass(frozen=True)
+class ActorConfig:
+    """How the weights are held."""
+
+    rank: int = 0  # of adapters on every product; 0: all weights move
+    alpha: float | None = None  # None: twice the rank
+    learning_rate: float | None = None  # None: 3e-6 at a billion weights, as their number^-.6; of adapters ten times
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where a GPU multiplies
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rank <= 4096:
+            raise InputError(f"policy.rank is {self.rank}; it must be between 0 and 4,096: choose one in that range.")
+
+
+def rate(config: ActorConfig, weights: int) -> float:
+    """The learning rate: the configured one, or by the number of weights."""
+    if config.learning_rate is not None:
+        return config.learning_rate
+    found = RATE * (RATE_WEIGHTS / weights) ** RATE_POWER
+    return found * ADAPTED if config.rank else found
+
+
+class Actor:
+    """One model in its parts."""
+
+    def __init__(self, model: LanguageModel, config: ActorConfig, seed: int) -> None:
+        self.tokenizer, self.config = model.tokenizer, config
+        device = runtime.device(config.device)
+        dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(config.precision)
+        dtype = dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)
+        self.decoder = _moved(model.decoder, device, dtype)
+        self.acting = self.frozen = self.decoder
+        count = sum(one.numel() for one in self.decoder.parameters())
+        if config.rank:
+            self.acting = copy.deepcopy(self.decoder)
+            self.decoder.adapt(config.rank, config.alpha or 2.0 * config.rank, seed)
+        else:
+            self.frozen = copy.deepcopy(self.decoder).requires_grad_(False)
+        self.rate = rate(config, count)
+        self.masters = Masters(self.decoder.parameters(), self.rate)
+        self.engine = Engine(self.acting, model.tokenizer.end)
+
+    def step(self) -> float:
+        """One step down the gradient that micro-batches have left."""
+        return self.masters.step()
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """The engine's copy takes over what was learned."""
+        if self.acting is self.decoder:
+            return
+        for (_, here), (_, there) in zip(self.acting.projections(), self.decoder.projections(), strict=True):
+            here.weight.copy_(there.merged())
+
+    @torch.no_grad()
+    def reference(
+        self,
+        prompts: Sequence[Sequence[int]],
+        responses: Sequence[Sequence[int]],
+        valid: Bool[Tensor, "reply time"],
+        temperature: float,
+        memory: int,
+        states: bool,
+    ) -> tuple[Float[Tensor, "reply time"], Float[Tensor, "reply time width"] | None]:
+        """The reference's log-probabilities of responses, 0 beyond their ends; with its hidden states where wanted."""
+        found = torch.zeros(valid.shape, device=valid.device)
+        state = None
+        if states:
+            width = self.decoder.shape.width
+            state = torch.zeros(*valid.shape, width, device=valid.device, dtype=self.decoder.embedding.dtype)
+        with self.frozen.bare() if self.frozen is self.decoder else nullcontext():
+            for batch in (one.to(valid.device) for one in micro_batches(prompts, responses, budget=memory)):
+                log_prob, _, hidden = foretold(self.frozen, batch, temperature)
+                found[batch.reply, batch.time] = log_prob
+                if state is not None:
+                    state[batch.reply, batch.time] = hidden
+        return found, state
+
+    def save(self, folder: Path) -> None:
+        """What moves, as safetensors: masters and moments."""
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({k: v.cpu().contiguous() for k, v in self.masters.tensors().items()}, folder / "policy.safetensors")
+
+    def load(self, folder: Path) -> None:
+        """What `save` wrote."""
+        self.masters.restore(load_file(folder / "policy.safetensors"))
+        self.refresh()
+
+
+def _moved(decoder: Decoder, device: torch.device, dtype: torch.dtype) -> Decoder:
+    """On a device and in a precision; the angles of rotary positions stay in float32."""
+    cosine, sine = decoder.cosine, decoder.sine
+    decoder = decoder.to(device=device, dtype=dtype)
+    decoder.cosine, decoder.sine = cosine.to(device), sine.to(device)
+    return decoder

@@ -1,0 +1,51 @@
+"""What a response is worth from here on: a small net on the frozen reference's hidden states.
+
+They do not move while the policy learns, so the critic fits a fixed map, and no pass through the model is its own.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from accord.functional.objectives import squared_error
+
+WIDTH, RATE, ROWS = 128, 1e-3, 512  # of the hidden layer; Adam's usual rate; tokens an update
+
+
+class Critic:
+    """Values in units of the returns seen so far: their mean and deviation are kept beside the net."""
+
+    def __init__(self, width: int, seed: int, device: torch.device) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.net = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, WIDTH), nn.SiLU(), nn.Linear(WIDTH, 1))
+        self.net.to(device)
+        self.optimiser = torch.optim.Adam(self.net.parameters(), lr=RATE, fused=True)
+        self.mean, self.sd = 0.0, 1.0
+
+    @torch.no_grad()
+    def value(self, state: Float[Tensor, "*token width"]) -> Float[Tensor, "*token"]:
+        """Before each token."""
+        return self.net(state.float())[..., 0] * self.sd + self.mean
+
+    def learn(
+        self, state: Float[Tensor, "token width"], target: Float[Tensor, "token"], epochs: int, seed: int
+    ) -> float:
+        """Fits the targets; returns the mean loss of the last epoch, in their units' square over their variance."""
+        if self.sd == 1.0 and self.mean == 0.0:
+            self.mean, self.sd = float(target.mean()), max(float(target.std()), 1e-6)
+        scaled, rng, total = (target - self.mean) / self.sd, np.random.default_rng(seed), 0.0
+        rows = state.float()
+        for _ in range(epochs):
+            total = 0.0
+            order = torch.from_numpy(rng.permutation(len(rows))).to(rows.device)
+            for some in order.split(ROWS):
+                loss = squared_error(self.net(rows[some])[:, 0], scaled[some]).mean()
+                self.optimiser.zero_grad()
+                loss.backward()
+                self.optimiser.step()
+                total += float(loss.detach()) * len(some)
+        return total / len(rows)
