@@ -45,7 +45,8 @@ class Sampling:
         ):
             if not low <= value <= high:
                 raise InputError(
-                    f"policy.{name} is {value:g}; it must be between {low:g} and {high:,}: choose a value in that range."
+                    f"policy.{name} is {value:g}; it must be between {low:g} and {high:,}: choose a value "
+                    "in that range."
                 )
 
     @property
@@ -187,7 +188,7 @@ def draw(
 
 
 def narrowed(logits: Float[Tensor, "row token"], sampling: Sampling) -> Float[Tensor, "row token"]:
-    """-inf outside the `top_k` likeliest and outside the fewest that hold `top_p` (Holtzman et al., arXiv:1904.09751)."""
+    """-inf outside the `top_k` likeliest and the fewest that hold `top_p` (Holtzman et al., arXiv:1904.09751)."""
     order = logits.sort(1, descending=True)
     out = torch.zeros_like(order.values, dtype=torch.bool)
     if sampling.top_k:
