@@ -5,8 +5,8 @@
 Twelve rewards a problem. Control: three tasks with a noisy teacher (log-odds three per standard deviation of return),
 Pendulum-v1 also with one who turns a fifth of the answers round beside; 150 comparisons of 50 steps by random
 actions. Every reward of the panel is fitted and PPO learns on it for a short while; a policy's worth is its true
-return. Text: arguments (`ukp`), dialogues (`hh`) and instructions (`pandalm`); half of the groups (debates, dialogues, instructions)
-are for the choice, 600 of their answers, and a reward's worth is the log-likelihood of the other half's.
+return. Text: arguments (`ukp`), dialogues (`hh`) and instructions (`pandalm`); half of the groups (debates, dialogues,
+instructions) are for the choice, 600 of their answers, and a reward's worth is the log-likelihood of the other half's.
 
 Ways to choose, all from the same folds and answers: `select` (`rewards.select`), `accuracy` (the greatest accuracy in
 cross-validation), `default` (the first of the panel, a net of 2 x 64, of texts the sentence embedding), `largest` (most

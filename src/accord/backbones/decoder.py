@@ -2,9 +2,9 @@
 
 Llama (Touvron et al., arXiv:2302.13971), with grouped queries (Ainslie et al., arXiv:2305.13245), rotary positions
 (Su et al., arXiv:2104.09864) and gated feed-forward layers (Shazeer, arXiv:2002.05202); biases of queries, keys and
-values as Qwen2 has them, their norms as Qwen3. What differs from the usual implementations: rows are padded on the right, so that
-causality alone keeps pads out and no mask is read in training; queries, keys and values are one product, gate and up
-another; in decoding each row has a position of its own, so that rows of any length go on side by side.
+values as Qwen2 has them, their norms as Qwen3. What differs from the usual implementations: rows are padded on the
+right, so that causality alone keeps pads out and no mask is read in training; queries, keys and values are one product,
+gate and up another; in decoding each row has a position of its own, so rows of any length go on side by side.
 
 Weights are read by `backbones.weights`; adapters stand in `Projection` itself.
 """
@@ -170,6 +170,7 @@ class Decoder(nn.Module):
         angle = torch.outer(torch.arange(shape.context, dtype=torch.float64), frequency)
         self.register_buffer("cosine", angle.cos().float(), persistent=False)
         self.register_buffer("sine", angle.sin().float(), persistent=False)
+        self.read, self.write = Block.forward, Block.step
 
     cosine: Tensor
     sine: Tensor
@@ -184,7 +185,7 @@ class Decoder(nn.Module):
         turn = self._turn(torch.arange(tokens.shape[1], device=tokens.device), x.dtype)
         for layer, block in enumerate(self.layers()):
             kept = None if cache is None else (cache.keys[layer], cache.values[layer])
-            x = block(x, turn, kept)
+            x = self.read(block, x, turn, kept)
         return norm(x, self.norm, self.shape.epsilon)
 
     def step(self, token: Int[Tensor, "row"], position: Int[Tensor, "row"], cache: Cache) -> Float[Tensor, "row width"]:
@@ -197,7 +198,7 @@ class Decoder(nn.Module):
         hidden = torch.zeros(later.shape, dtype=x.dtype, device=x.device).masked_fill_(later, float("-inf"))
         hidden = hidden[:, None, None]
         for layer, block in enumerate(self.layers()):
-            x = block.step(x, turn, (cache.keys[layer], cache.values[layer]), place, hidden)
+            x = self.write(block, x, turn, (cache.keys[layer], cache.values[layer]), place, hidden)
         return norm(x, self.norm, self.shape.epsilon)
 
     def _turn(self, position: Int[Tensor, "*row"], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -209,6 +210,10 @@ class Decoder(nn.Module):
         shape, like = self.shape, self.embedding
         size = (shape.layers, rows, shape.kv_heads, places, shape.head)
         return Cache(like.new_zeros(size), like.new_zeros(size))
+
+    def compiled(self) -> None:
+        """Blocks are compiled when they are first used: one graph for all of them, as they differ in weights alone."""
+        self.read, self.write = torch.compile(Block.forward), torch.compile(Block.step)
 
     def layers(self) -> list[Block]:
         """The blocks in their order."""

@@ -158,9 +158,11 @@ class Online:
         prompts = [prompt for prompt in ids for _ in range(config.group)]
         score = self._score(signal, [prompt for prompt in asked for _ in range(config.group)], responses, sampled)
         valid = torch.arange(sampled.tokens.shape[1], device=sampled.tokens.device) < sampled.lengths[:, None]
-        reference, state = actor.reference(
-            prompts, responses, valid, config.temperature, config.memory, states=self.critic is not None
-        )
+        reference, state, shaping = sampled.log_prob, None, signal.shaping
+        if self.critic is not None or shaping.kl_coefficient or shaping.kl_target or shaping.kl_budget is not None:
+            reference, state = actor.reference(
+                prompts, responses, valid, config.temperature, config.memory, states=self.critic is not None
+            )
         self.kl = float(kl.sequence_sum(kl.k1(sampled.log_prob, reference), valid).mean())
         return Experience(prompts, responses, valid, sampled.log_prob, reference, score, state)
 
