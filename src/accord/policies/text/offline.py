@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -24,9 +25,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from accord.backbones.batches import foretold, micro_batches, table
+from accord.durable import decode, write_json
 from accord.functional import likelihood, preferences
+from accord.policies.shaping import valued
 from accord.policies.text.actor import Actor
-from accord.policies.text.online import Prompts
+from accord.policies.text.online import COUNTED, Prompts
 from accord.policies.text.rollout import Sampling
 from accord.types import (
     Approvals,
@@ -35,7 +38,6 @@ from accord.types import (
     InputError,
     LearnedReward,
     Metrics,
-    NotFinite,
     Reply,
     Signal,
 )
@@ -117,6 +119,17 @@ class Offline:
         self.version += 1
         return Metrics(self.steps - before, time.perf_counter() - began, updates, extra)
 
+    def save(self, folder: Path) -> None:
+        """The model's weights, and what was counted."""
+        self.actor.save(folder)
+        write_json(folder / COUNTED, {"version": self.version, "steps": self.steps})
+
+    def load(self, folder: Path) -> None:
+        """What `save` wrote."""
+        self.actor.load(folder)
+        counted = decode(folder / COUNTED)
+        self.version, self.steps = int(counted["version"]), int(counted["steps"])
+
     def _told(self, answers: Evidence) -> Judged:
         """The recorded answers. Raises InputError for segments that are no replies, or answers of another kind."""
         tokenizer, replies = self.actor.tokenizer, [one for one in answers.segments if isinstance(one, Reply)]
@@ -161,10 +174,7 @@ class Offline:
             Reply(p, actor.tokenizer.decode(r), tuple(r), actor.tokenizer.hash)
             for p, r in zip(texts, responses, strict=True)
         ]
-        valued = signal.reward(replies)
-        score = (valued.mean - signal.shaping.pessimism * valued.spread).view(-1, config.group)
-        if not bool(torch.isfinite(score).all()):
-            raise NotFinite("the reward of a response is no number; the last good checkpoint stays.")
+        score = valued(signal, replies).view(-1, config.group)
         start = torch.arange(len(score)) * config.group
         best, worst = (start + score.argmax(1)).numpy(), (start + score.argmin(1)).numpy()
         none = np.zeros(0, np.int64)
