@@ -2,7 +2,7 @@
 
     python -m bench.selection_quality [--seeds N] [--quick] [--dev] [--fresh] [--data FOLDER]
 
-Twelve rewards a problem. Control: three tasks with a noisy teacher (log-odds three per standard deviation of return),
+Twelve rewards a problem. Control: two tasks with a noisy teacher (log-odds three per standard deviation of return),
 Pendulum-v1 also with one who turns a fifth of the answers round beside; 150 comparisons of 50 steps by random
 actions. Every reward of the panel is fitted and PPO learns on it for a short while; a policy's worth is its true
 return. Text: arguments (`ukp`), dialogues (`hh`) and instructions (`pandalm`); half of the groups (debates, dialogues,
@@ -51,7 +51,7 @@ from bench.ours import POLICY, TASK
 from bench.peers.protocol import Clock, finish, quiet_output, warm_up
 from bench.select_speed import compared
 
-STEPS = {"Pendulum-v1": 40_000, "accord/FixedCartPole-v0": 40_000, "Reacher-v5": 40_000}
+STEPS = {"Pendulum-v1": 30_000, "accord/FixedCartPole-v0": 30_000}
 CONTROL = [*((env, "noisy") for env in STEPS), ("Pendulum-v1", "mistaken")]
 TEXT = ("ukp", "hh", "pandalm")
 WAYS = ("select", "accuracy", "default", "largest")

@@ -17,7 +17,11 @@ from accord.backbones.fetch import Source
 from accord.types import InputError
 
 CONTENT = b"weights" * 1000
-FILES = {"small/model/model.safetensors": CONTENT, "small/model/config.json": b"{}", "small/__init__.py": b"raise RuntimeError"}
+FILES = {
+    "small/model/model.safetensors": CONTENT,
+    "small/model/config.json": b"{}",
+    "small/__init__.py": b"raise RuntimeError",
+}
 FILES |= {"small/model/run.py": b"raise RuntimeError", "small/model/deep/config.json": b"{}"}
 SOURCE = Source("small==1.0", "small", "model/model.safetensors", hashlib.sha256(CONTENT).hexdigest(), 7000)
 

@@ -84,9 +84,14 @@ def test_contract_a_file_that_is_no_such_model_is_refused_and_nothing_is_kept(tm
     written(path, "bloom" if what == "other" else "llama")
     whole = path.read_bytes()
     path.write_bytes({"torn": whole[: len(whole) // 2], "empty": b"", "text": b"hello", "other": whole}[what])
-    with pytest.raises(InputError, match=r"a\.gguf (holds no model that Transformers reads|is a model of the type)") as error:
+    with pytest.raises(
+        InputError, match=r"a\.gguf (holds no model that Transformers reads|is a model of the type)"
+    ) as error:
         text.load(str(path))
-    assert "\n" not in str(error.value) and [it for it in kept.rglob("*") if it.is_dir() and it.parent.name == "gguf"] == []
+    assert (
+        "\n" not in str(error.value)
+        and [it for it in kept.rglob("*") if it.is_dir() and it.parent.name == "gguf"] == []
+    )
 
 
 @pytest.fixture(scope="module")

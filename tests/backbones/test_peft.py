@@ -79,7 +79,9 @@ def test_golden_what_peft_writes_is_read(tmp_path: Path, kind: str, said: dict[s
     adapters.read(decoder, tmp_path / "adapters")
     tokens, valid = padded()
     assert torch.allclose(ours(decoder, tokens, valid), theirs(model, tokens, valid), atol=1e-4, rtol=0)
-    moving = {name.rsplit(".", 1)[0].rsplit(".", 1)[-1] for name, one in decoder.named_parameters() if one.requires_grad}
+    moving = {
+        name.rsplit(".", 1)[0].rsplit(".", 1)[-1] for name, one in decoder.named_parameters() if one.requires_grad
+    }
     assert moving and not any("weight" in name for name in moving)
 
 

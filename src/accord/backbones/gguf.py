@@ -33,7 +33,9 @@ def _convert(file: Path, folder: Path) -> None:
         from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig
         from transformers.utils import logging
     except ImportError as error:
-        raise InputError(f"{file} cannot be read without all of 'accord[text]' ({error}): pip install -U it.") from error
+        raise InputError(
+            f"{file} cannot be read without all of 'accord[text]' ({error}): pip install -U it."
+        ) from error
     logging.disable_progress_bar()
     with tempfile.TemporaryDirectory() as alone:  # what else lies beside the file would be read too
         (Path(alone) / file.name).symlink_to(file.resolve())

@@ -41,7 +41,9 @@ def embed(texts: Sequence[str], folder: Path | None = None) -> Float32[np.ndarra
     try:
         logging.disable_progress_bar()  # of loading weights, which takes a tenth of a second
         tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=True, trust_remote_code=False)
-        model = AutoModel.from_pretrained(where, local_files_only=True, trust_remote_code=False, use_safetensors=True).eval()
+        model = AutoModel.from_pretrained(
+            where, local_files_only=True, trust_remote_code=False, use_safetensors=True
+        ).eval()
     except (OSError, ValueError) as error:
         raise InputError(f"{where} holds no sentence embedding ({error}): name the folder of one.") from error
     distinct = sorted(dict.fromkeys(texts), key=len)  # of like length together: little is padded

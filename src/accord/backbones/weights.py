@@ -137,9 +137,7 @@ def tensors_of(folder: Path) -> dict[str, Tensor]:
             found |= load_file(folder / name)
         return found
     except (OSError, ValueError, KeyError, AttributeError, TypeError, SafetensorError) as error:
-        raise InputError(
-            f"{folder} holds no readable {WEIGHTS} ({error}): save the model with safetensors."
-        ) from error
+        raise InputError(f"{folder} holds no readable {WEIGHTS} ({error}): save the model with safetensors.") from error
 
 
 def from_named(shape: Shape, tensors: Mapping[str, Tensor], dtype: torch.dtype, where: str) -> Decoder:

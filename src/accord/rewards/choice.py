@@ -71,7 +71,9 @@ def choose(
     def scored(one: Candidate) -> Float[np.ndarray, "answer"]:
         config = replace(one.config, members=1, crops=0, gate=0.0, denoise=False)
         folds = [
-            tell(evidence, config, [masks[k] for masks in held], readings[one.text], runtime.derive(seed, k), share=share)[0]
+            tell(
+                evidence, config, [masks[k] for masks in held], readings[one.text], runtime.derive(seed, k), share=share
+            )[0]
             for k in range(FOLDS)
         ]
         return mean_told(folds)

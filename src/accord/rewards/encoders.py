@@ -63,8 +63,7 @@ class TextEncoder:
         if len(texts) < len(segments):
             raise InputError(f"{len(segments) - len(texts)} of {len(segments)} segments are no replies: give replies.")
         blocks = [
-            (part(texts) - centre) / size
-            for part, centre, size in zip(self.parts, self.centre, self.size, strict=True)
+            (part(texts) - centre) / size for part, centre, size in zip(self.parts, self.centre, self.size, strict=True)
         ]
         rows = np.concatenate(blocks, 1)
         return (rows @ self.turn if len(self.turn) else rows).astype(np.float32)

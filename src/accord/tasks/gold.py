@@ -1,9 +1,9 @@
 """Gold scorers: what a response is truly worth, one number each. Sealed: teachers and evaluation alone ask them.
 
-    vader            how friendly the words are, from -1 to 1 (the package vaderSentiment; Hutto and Gilbert 2014)
-    vader-negative   the reverse
-    module:NAME      a Python function of prompt and response, as module:package.function
-    http://..., https://...   POST of {"prompt", "response"} as JSON, answered by {"score"} or a bare number
+vader            how friendly the words are, from -1 to 1 (the package vaderSentiment; Hutto and Gilbert 2014)
+vader-negative   the reverse
+module:NAME      a Python function of prompt and response, as module:package.function
+http://..., https://...   POST of {"prompt", "response"} as JSON, answered by {"score"} or a bare number
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ from tests.policies.text.tiny import Counts, Prompts, Valued, model
 SIGNAL = LearnedReward(Counts(), shaping=Shaping(kl_coefficient=0.05))
 
 
-def made(algorithm: str, rank: int = 0, **options) -> Online:
+def made(algorithm: str, rank: int = 0, rate: float = 3e-3, **options) -> Online:
     config = OnlineConfig(algorithm, prompts=8, group=4, tokens=12, minibatch=32, **options)
-    return Online(Prompts(), Actor(model(), ActorConfig(rank=rank, learning_rate=3e-3), 0), config, 0)
+    return Online(Prompts(), Actor(model(), ActorConfig(rank=rank, learning_rate=rate), 0), config, 0)
 
 
 def gradients(policy: Online) -> list[torch.Tensor]:
@@ -102,9 +102,9 @@ def test_golden_the_guard_is_near_nothing_before_a_step():
 
 @pytest.mark.parametrize(("algorithm", "rank"), [("ppo", 0), ("rloo", 0), ("grpo", 0), ("rloo", 4)])
 def test_learning_more_of_the_letter_that_is_wanted(algorithm, rank):
-    policy = made(algorithm, rank)
-    before = policy.improve(SIGNAL, 32, 0).extra["score"]
-    after = policy.improve(SIGNAL, 32 * 30, 1).extra["score"]
+    policy, signal = made(algorithm, rank, rate=1e-2), LearnedReward(Counts(), shaping=Shaping(kl_coefficient=0.002))
+    before = policy.improve(signal, 32, 0).extra["score"]
+    after = policy.improve(signal, 32 * 30, 1).extra["score"]
     assert after > before + 0.1  # of random weights about .03 of the letters are a
     assert policy.task.taken == policy.steps >= 32 * 31
 

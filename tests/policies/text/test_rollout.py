@@ -45,7 +45,9 @@ def test_golden_the_cheapest_token_that_reaches_the_noise_is_drawn():
 
 def test_golden_greedy_takes_the_likeliest():
     token, log = draw(torch.tensor([[0.1, 2.0, -1.0]]), torch.tensor([0.99]), Sampling(temperature=0.0))
-    assert token.tolist() == [1] and log.item() == pytest.approx(torch.tensor([0.1, 2.0, -1.0]).log_softmax(0)[1].item())
+    assert token.tolist() == [1] and log.item() == pytest.approx(
+        torch.tensor([0.1, 2.0, -1.0]).log_softmax(0)[1].item()
+    )
 
 
 def test_golden_narrowed_keeps_the_likeliest_and_their_shares():

@@ -103,6 +103,8 @@ class Offline:
 
     def __init__(self, task: Prompts, actor: Actor, config: OfflineConfig) -> None:
         self.task, self.actor, self.config = task, actor, config
+        self.sampling = Sampling(config.temperature, tokens=config.tokens)
+        self.version = self.steps = 0
         self.version = self.steps = 0
 
     def improve(self, signal: Signal, budget: int, seed: int) -> Metrics:
@@ -164,8 +166,7 @@ class Offline:
         config, actor = self.config, self.actor
         asked = self.task.draw(config.prompts, seed)
         ids = [actor.tokenizer.asked(prompt) for prompt in asked]
-        sampling = Sampling(config.temperature, tokens=config.tokens)
-        sampled = actor.engine.sample(ids, config.group, sampling, seed)
+        sampled = actor.engine.sample(ids, config.group, self.sampling, seed)
         self.task.took(len(sampled.tokens))
         self.steps += len(sampled.tokens)
         responses = [row[:many] for row, many in zip(sampled.tokens.tolist(), sampled.lengths.tolist(), strict=True)]
