@@ -87,7 +87,11 @@ def run(
     store = Store(settings.feedback.store or f"sqlite:///{out / records.STORE}")
     watched = progress or Silent()
     try:
-        made = Writing(settings, store, out) if isinstance(settings.task, config.TextSection) else Made(settings, store, out)
+        made = (
+            Writing(settings, store, out)
+            if isinstance(settings.task, config.TextSection)
+            else Made(settings, store, out)
+        )
         state = made.restore() if resume else loop.State()
         with runtime.flushed():
             with asking(settings, store, out, watched):
