@@ -34,7 +34,7 @@ from accord import runtime
 from accord.backbones.sentences import embed
 from accord.functional.statistics import bootstrap_interval, mean
 from accord.policies.control.ppo import PPO, PPOConfig
-from accord.rewards import words
+from accord.rewards import encoders, words
 from accord.rewards.candidates import Candidate, parameters
 from accord.rewards.crossval import Reading, tell
 from accord.rewards.denoise import taken
@@ -170,11 +170,11 @@ def _of_pairs(rows: Sequence[tuple[str, str, str, list[tuple[int, int]]]], level
     return Evidence([Reply(*key) for key in place], numbers, names, (part,), (np.ones(len(first), bool),))
 
 
-def remembered(name: str) -> Callable[[words.Texts], words.Block]:
+def remembered(name: str) -> Callable[[encoders.Part, encoders.Texts], encoders.Block]:
     """Embeddings of a data set, kept between seeds."""
     path = harness.JOURNAL / f"{name}_embedded.npz"
 
-    def read(texts: words.Texts) -> words.Block:
+    def read(part: encoders.Part, texts: encoders.Texts) -> encoders.Block:
         replies = [reply for _, reply in texts]
         known: dict[str, np.ndarray] = {}
         if path.exists():
@@ -191,7 +191,7 @@ def remembered(name: str) -> Callable[[words.Texts], words.Block]:
 
 def text(name: str, folder: Path, quick: bool, seed: int) -> tuple[list[float], Result]:
     """Log-likelihood of the answers on the other half's groups, of each reward of the panel and of the usual shares."""
-    words.PARTS["minilm"] = remembered(name)
+    encoders.READ["minilm"] = remembered(name)
     whole, rng = {"ukp": ukp, "hh": hh, "pandalm": pandalm}[name](folder), np.random.default_rng(seed)
     count = int(np.max(whole.groups)) + 1
     ours = rng.permutation(count) < count // 2

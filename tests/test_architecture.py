@@ -20,7 +20,7 @@ FLOORS = (
     ("tasks", "feedback", "rewards"),
     ("policies", "safety"),
     ("loop", "allocate", "web", "reports"),
-    ("config", "checkpoints", "measure", "build", "lineage", "trained", "chosen"),
+    ("config", "checkpoints", "measure", "winning", "written", "build", "lineage", "trained", "chosen"),
     ("tuning",),
     (
         "terminal",

@@ -244,15 +244,15 @@ def load(path: Path, overrides: Mapping[str, str] | None = None) -> RunConfig:
 
     Raises `InputError`, in one sentence, for a file, key, type or range that is wrong.
     """
-    return toml.build(RunConfig, toml.parse(path), overrides, source=str(path), among=_algorithms)
+    return toml.build(RunConfig, toml.parse(path), overrides, source=str(path), among=algorithms)
 
 
 def from_tree(tree: toml.Tree) -> RunConfig:
     """The configuration from the tables of `dump`, as a manifest keeps them."""
-    return toml.build(RunConfig, tree, among=_algorithms)
+    return toml.build(RunConfig, tree, among=algorithms)
 
 
-def _algorithms(tree: toml.Tree) -> dict[str, tuple[type, ...]]:
+def algorithms(tree: toml.Tree) -> dict[str, tuple[type, ...]]:
     """The sections that `policy` may be: "ppo" of an environment is not that of a language model.
 
     Raises InputError for an algorithm of the other sort.

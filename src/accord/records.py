@@ -100,7 +100,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Sample:
-    """One prompt with a response of the start model and one of the final policy; gold scores where there is a scorer."""
+    """One prompt with a response of the start model and one of the final policy, and their gold scores."""
 
     prompt: str
     start: str

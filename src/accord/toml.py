@@ -296,7 +296,7 @@ def _names(owner: type) -> Iterator[str]:
 def _tags(owner: type, tag: str) -> tuple[str, ...]:
     """The words by which a dataclass is chosen: those that its tag may be, or the default where that is any text."""
     words = get_args(get_type_hints(owner)[tag])
-    return words or tuple(field.default for field in _fields(owner) if field.name == tag)
+    return words or tuple(str(field.default) for field in _fields(owner) if field.name == tag)
 
 
 def _key(field: Field[Any]) -> str:

@@ -1,4 +1,8 @@
-"""The concrete parts of one run of text: prompts, a language model, rewards that read replies. Beside `build.py`."""
+"""The concrete parts of one run of text: prompts, a language model, rewards that read replies. Beside `build.py`.
+
+A response is a step. Rewards read replies through encoders that are fitted anew with every fit, so a reward is never
+warm from the one before.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +29,12 @@ from accord.policies.text.writing import Write, Written, write
 from accord.progress import Progress
 from accord.rewards.candidates import Candidate, text_panel
 from accord.rewards.choice import Choice, choose, only
-from accord.rewards.crossval import Reading
 from accord.rewards.encoders import encoder
 from accord.rewards.fit import fit
 from accord.rewards.fitted import FittedReward
 from accord.rewards.judge import judge as judged
 from accord.rewards.replied import ConstantReply, GoldReply, Replied
+from accord.rewards.words import known
 from accord.safety import watch
 from accord.tasks.text import TextTask, collected
 from accord.types import (
@@ -49,8 +53,8 @@ from accord.types import (
 
 POOL, POOL_LEAST = 2, 16  # responses for each label due; of four to a prompt these are three pairs a label
 ROUND_RESPONSES = 64  # to the prompts of evaluation after each round: the learning curve
-EMBEDDED = ("tfidf+minilm+curves", "minilm+curves", "tfidf", "style")  # how replies may be read
-COUNTED = ("tfidf+curves", "tfidf", "style")  # the same where there is no sentence embedding
+EMBEDDED = ("tfidf+minilm+curves", "minilm", "tfidf")  # how replies may be read
+COUNTED = ("tfidf+curves", "tfidf")  # the same where there is no sentence embedding
 
 
 class Writing:
@@ -194,7 +198,7 @@ class Writing:
         if self.settings.reward.select == "fixed" or len(candidates) < 2:
             return Choice(kept, "configured", {})
         replies = replies_of(evidence)
-        readings = {name: Reading(encode=encoder(name, replies)) for name in {one.text for one in candidates}}
+        readings = {name: known(name, replies) for name in dict.fromkeys(one.text for one in candidates)}
         return choose(evidence, candidates, kept, readings, seed, 0 if last is None else last.report.answers)
 
     def judge(self, state: loop.State) -> dict[str, object]:
@@ -228,13 +232,13 @@ class Writing:
         progress.stage("judge", self.plan.rounds, self.plan.rounds)
         final = winning.graded(self.task, self.write, settings.report.episodes, test)
         steps = self.task.steps()
-        beside = self._baselines(test) if settings.report.baselines else {}
+        beside = self._baselines(test)
         self.checkpoints.finish(self.out / records.REWARD, self.out / records.POLICY)
         last = state.reward
-        known = {one.name: one for one in text_panel(settings.reward, self.readings)}
+        panel = {one.name: one for one in text_panel(settings.reward, self.readings)}
         reward: dict[str, object] = asdict(settings.reward)
-        if isinstance(last, FittedReward) and last.chosen in known:
-            one = known[last.chosen]
+        if isinstance(last, FittedReward) and last.chosen in panel:
+            one = panel[last.chosen]
             reward = {**asdict(one.config), "text": one.text, "why": last.why or "configured"}
         chosen = records.Chosen(reward, asdict(settings.policy))
         reached = winning.reached(final)
@@ -243,12 +247,12 @@ class Writing:
         return replace(found, texts=winning.texts(self.task, final, self.start, signs, state.stopped))
 
     def _baselines(self, test: int) -> dict[str, records.Return]:
-        """The start model, and the same algorithm on a constant reward and on the gold scorer."""
+        """The start model; where wanted, the same algorithm on a constant reward and on the gold scorer too."""
         began = winning.reached(self.start)
         if began is None or self.task.truth is None:
             return {}
         found = {"start": began}
-        if not isinstance(self.policy, Online):
+        if not isinstance(self.policy, Online) or not self.settings.report.baselines:
             return found
         for name, reward in (
             ("constant", ConstantReply()),

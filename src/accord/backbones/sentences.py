@@ -8,8 +8,11 @@ safetensors are read.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +23,7 @@ from accord.types import InputError
 
 TOKENS = 256  # that all-MiniLM-L6-v2 was trained to read
 ROWS = 32  # texts at once, of like length
+KEPT = 20_000  # rows that a reader remembers: 30 MB
 
 
 def minilm() -> Path:
@@ -33,6 +37,48 @@ def embed(texts: Sequence[str], folder: Path | None = None) -> Float32[np.ndarra
     Raises InputError where transformers is missing or the folder holds no model.
     """
     where = minilm() if folder is None else folder
+    tokenizer, model = _opened(where)
+    distinct = sorted(dict.fromkeys(texts), key=len)  # of like length together: little is padded
+    rows: dict[str, np.ndarray] = {}
+    for start in range(0, len(distinct), ROWS):
+        some = distinct[start : start + ROWS]
+        rows |= zip(some, _rows(tokenizer, model, some), strict=True)
+    return np.stack([rows[text] for text in texts]).astype(np.float32)
+
+
+class Reader:
+    """The same, kept open for a run: it remembers the texts read last. Each is read alone, so that its row does not
+    depend on what was read beside it or before."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.known: OrderedDict[str, np.ndarray] = OrderedDict()
+
+    @cached_property
+    def parts(self) -> tuple[Any, Any]:
+        return _opened(self.folder)
+
+    def __call__(self, texts: Sequence[str]) -> Float32[np.ndarray, "text feature"]:
+        """A row of length 1 for each text."""
+        found = [self._one(text) for text in texts]
+        while len(self.known) > KEPT:
+            self.known.popitem(last=False)
+        return np.stack(found).astype(np.float32)
+
+    def _one(self, text: str) -> np.ndarray:
+        if text not in self.known:
+            self.known[text] = _rows(*self.parts, [text])[0]
+        self.known.move_to_end(text)
+        return self.known[text]
+
+
+@lru_cache(maxsize=1)
+def reader() -> Reader:
+    """The one of this process. Raises InputError as `minilm`."""
+    return Reader(minilm())
+
+
+def _opened(where: Path) -> tuple[Any, Any]:
     try:
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging
@@ -41,19 +87,16 @@ def embed(texts: Sequence[str], folder: Path | None = None) -> Float32[np.ndarra
     try:
         logging.disable_progress_bar()  # of loading weights, which takes a tenth of a second
         tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=True, trust_remote_code=False)
-        model = AutoModel.from_pretrained(
-            where, local_files_only=True, trust_remote_code=False, use_safetensors=True
-        ).eval()
+        model = AutoModel.from_pretrained(where, local_files_only=True, trust_remote_code=False, use_safetensors=True)
+        return tokenizer, model.eval()
     except (OSError, ValueError) as error:
         raise InputError(f"{where} holds no sentence embedding ({error}): name the folder of one.") from error
-    distinct = sorted(dict.fromkeys(texts), key=len)  # of like length together: little is padded
-    rows: dict[str, np.ndarray] = {}
-    with torch.no_grad():
-        for start in range(0, len(distinct), ROWS):
-            some = distinct[start : start + ROWS]
-            read = tokenizer(some, padding=True, truncation=True, max_length=TOKENS, return_tensors="pt")
-            last = model(**read).last_hidden_state
-            mask = read["attention_mask"].unsqueeze(-1).to(last.dtype)
-            mean = (last * mask).sum(1) / mask.sum(1).clamp_min(1.0)
-            rows |= zip(some, torch.nn.functional.normalize(mean, dim=1).numpy(), strict=True)
-    return np.stack([rows[text] for text in texts]).astype(np.float32)
+
+
+@torch.no_grad()
+def _rows(tokenizer: Any, model: Any, texts: Sequence[str]) -> np.ndarray:
+    read = tokenizer(list(texts), padding=True, truncation=True, max_length=TOKENS, return_tensors="pt")
+    last = model(**read).last_hidden_state
+    mask = read["attention_mask"].unsqueeze(-1).to(last.dtype)
+    mean = (last * mask).sum(1) / mask.sum(1).clamp_min(1.0)
+    return torch.nn.functional.normalize(mean, dim=1).numpy()

@@ -70,12 +70,10 @@ def choose(
 
     def scored(one: Candidate) -> Float[np.ndarray, "answer"]:
         config = replace(one.config, members=1, crops=0, gate=0.0, denoise=False)
-        folds = [
-            tell(
-                evidence, config, [masks[k] for masks in held], readings[one.text], runtime.derive(seed, k), share=share
-            )[0]
-            for k in range(FOLDS)
-        ]
+        folds, reading = [], readings[one.text]
+        for k in range(FOLDS):
+            out = [masks[k] for masks in held]
+            folds += tell(evidence, config, out, reading, runtime.derive(seed, k), share=share)
         return mean_told(folds)
 
     own, gaps = scored(kept), {}

@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -22,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from scipy.sparse.linalg import svds
 
-from accord.backbones.sentences import embed
+from accord.backbones.sentences import reader
 from accord.types import InputError, Reply, Segment
 
 MOST = 300  # columns that words are summed up in
@@ -202,7 +203,7 @@ def _tfidf(part: Part, texts: Texts) -> Block:
     return counted @ part.kept["turn"] if "turn" in part.kept else counted.toarray()
 
 
-def _counter(**more: object):  # noqa: ANN202  the class of an extra
+def _counter(**more: Any):  # noqa: ANN202  the class of an extra
     try:
         from sklearn.feature_extraction.text import TfidfVectorizer
     except ModuleNotFoundError as error:
@@ -212,7 +213,7 @@ def _counter(**more: object):  # noqa: ANN202  the class of an extra
 
 def _minilm(part: Part, texts: Texts) -> Block:
     """The sentence embedding."""
-    return embed([response for _, response in texts]).astype(np.float64)
+    return reader()([response for _, response in texts]).astype(np.float64)
 
 
 def _fit_plain(texts: Texts) -> Part:

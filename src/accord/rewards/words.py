@@ -57,6 +57,13 @@ def readings(names: Sequence[str], replies: Sequence[Reply], own: bool) -> dict[
     return found
 
 
+def known(name: str, replies: Sequence[Reply]) -> Reading:
+    """An encoder's rows of these replies alone, for folds that read them again and again."""
+    distinct = {(one.prompt, one.response): one for one in replies}
+    rows = encoders.encoder(name, replies)(list(distinct.values()))
+    return Reading(encode=Known({key: number for number, key in enumerate(distinct)}, rows))
+
+
 def often(evidence: Evidence) -> bool:
     """Whether the mean segment is asked about so often that it can have a value of its own."""
     return 2.0 * evidence.answers / max(1, len(evidence.segments)) >= OFTEN

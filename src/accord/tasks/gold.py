@@ -13,6 +13,7 @@ import json
 import math
 import urllib.request
 from collections.abc import Callable, Sequence
+from typing import Any
 from urllib.error import URLError
 
 import numpy as np
@@ -20,7 +21,7 @@ from jaxtyping import Float32
 
 from accord.types import InputError, NotFinite, Reply
 
-Score = Callable[[str, str], float]  # of a prompt and a response
+Score = Callable[[str, str], Any]  # of a prompt and a response; whether it is a number is looked at
 
 SECONDS = 60.0  # that an endpoint may take for one response
 LARGEST = 1 << 20  # bytes of its answer that are read
@@ -83,7 +84,7 @@ def _vader(sign: float) -> Score:
     return lambda prompt, response: sign * scores(response)["compound"]
 
 
-def _function(place: str) -> Score:
+def _function(place: str) -> Callable[..., Any]:
     module, _, name = place.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), name)

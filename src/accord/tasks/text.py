@@ -123,9 +123,7 @@ def _of_file(path: Path) -> list[str]:
     try:
         lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"task.prompts names {path}, which cannot be read ({error}): give a file of prompts."
-        ) from None
+        raise InputError(f"task.prompts names {path}, which cannot be read ({error}): give another file.") from None
     return [_prompt(path, number, line) for number, line in enumerate(lines)] if path.suffix == ".jsonl" else lines
 
 

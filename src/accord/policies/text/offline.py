@@ -105,7 +105,6 @@ class Offline:
         self.task, self.actor, self.config = task, actor, config
         self.sampling = Sampling(config.temperature, tokens=config.tokens)
         self.version = self.steps = 0
-        self.version = self.steps = 0
 
     def improve(self, signal: Signal, budget: int, seed: int) -> Metrics:
         """All answers, `epochs` times; or, on a reward, pairs of its own from at least `budget` responses."""
