@@ -5,8 +5,10 @@ Nothing heavy is imported before a command runs, as in `cli`, which lists this c
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -32,7 +34,8 @@ def fetch(name: Name, /) -> None:
 
     from accord.backbones import fetch as models
 
-    with _shown(Console(stderr=True)) as told:
+    console = Console(file=sys.stderr)
+    with _shown(console) as told, redirect_stderr(io.StringIO()):  # Transformers would draw a bar across ours
         folder = models.fetch(name, told)
     print(folder)
 
@@ -53,7 +56,7 @@ def _shown(console: Console) -> Iterator[Told]:
         yield line
         return
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True, redirect_stderr=False) as bar:
         task = bar.add_task("begin", total=None)
 
         def move(what: str, done: int, total: int) -> None:

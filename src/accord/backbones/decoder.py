@@ -1,10 +1,10 @@
 """A decoder-only transformer of the Llama family: one frozen shape, pure functions of weights, no padding on the left.
 
-Llama (Touvron et al., arXiv:2302.13971), with grouped queries (Ainslie et al., arXiv:2305.13245), rotary positions (Su et
-al., arXiv:2104.09864) and gated feed-forward layers (Shazeer, arXiv:2002.05202); biases of queries, keys and values as
-Qwen2 has them, their norms as Qwen3. What differs from the usual implementations: rows are padded on the right, so that
-causality alone keeps pads out and no mask is read in training; queries, keys and values are one product, gate and up
-another; in decoding each row has a position of its own, so that rows of any length go on side by side.
+Llama (Touvron et al., arXiv:2302.13971), with grouped queries (Ainslie et al., arXiv:2305.13245), rotary positions (Su
+et al., arXiv:2104.09864) and gated feed-forward layers (Shazeer, arXiv:2002.05202); biases of queries, keys and values
+as Qwen2 has them, their norms as Qwen3. What differs from the usual implementations: rows are padded on the right, so
+that causality alone keeps pads out and no mask is read in training; queries, keys and values are one product, gate and
+up another; in decoding each row has a position of its own, so that rows of any length go on side by side.
 
 Weights are read by `backbones.weights`; adapters stand in `Projection` itself.
 """
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -82,7 +82,7 @@ class Projection(nn.Module):
         self.scale, self.adapted = 0.0, False
 
     def adapt(self, rank: int, alpha: float, generator: torch.Generator) -> None:
-        """Adds adapters; A as Kaiming's uniform law (the paper's code), B zero. In float32, whatever the weights are."""
+        """Adds adapters; A as Kaiming's uniform law (the paper's code), B zero; float32, whatever the weights are."""
         inputs = self.weight.shape[1]
         drawn = torch.rand(len(self.parts) * rank, inputs, generator=generator) * 2 - 1
         self.down = nn.Parameter((drawn / inputs**0.5).to(self.weight.device))
@@ -173,6 +173,9 @@ class Block(nn.Module):
 class Decoder(nn.Module):
     """Tokens to hidden states, after the last norm; `head` is what they are multiplied by to be logits."""
 
+    cosine: Tensor
+    sine: Tensor
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
@@ -188,9 +191,7 @@ class Decoder(nn.Module):
     def head(self) -> Float[Tensor, "token width"]:
         return self.embedding if self.output is None else self.output
 
-    def forward(
-        self, tokens: Int[Tensor, "row time"], cache: Cache | None = None
-    ) -> Float[Tensor, "row time width"]:
+    def forward(self, tokens: Int[Tensor, "row time"], cache: Cache | None = None) -> Float[Tensor, "row time width"]:
         """Rows from their beginning, padded on the right with any token; `cache` is filled where one is given."""
         x = self.embedding[tokens]
         turn = self._turn(torch.arange(tokens.shape[1], device=tokens.device), x.dtype)
@@ -199,9 +200,7 @@ class Decoder(nn.Module):
             x = block(x, turn, kept)
         return norm(x, self.norm, self.shape.epsilon)
 
-    def step(
-        self, token: Int[Tensor, "row"], position: Int[Tensor, "row"], cache: Cache
-    ) -> Float[Tensor, "row width"]:
+    def step(self, token: Int[Tensor, "row"], position: Int[Tensor, "row"], cache: Cache) -> Float[Tensor, "row width"]:
         """The next hidden state of every row from its next token, which stands at `position`."""
         x, places = self.embedding[token], cache.keys.shape[3]
         cosine, sine = self._turn(position, x.dtype)
@@ -211,6 +210,7 @@ class Decoder(nn.Module):
         hidden = torch.zeros(later.shape, dtype=x.dtype, device=x.device).masked_fill_(later, float("-inf"))
         hidden = hidden[:, None, None]
         for layer, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
             x = block.step(x, turn, (cache.keys[layer], cache.values[layer]), place, hidden)
         return norm(x, self.norm, self.shape.epsilon)
 
