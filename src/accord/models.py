@@ -43,23 +43,27 @@ def fetch(name: Name, /) -> None:
 @contextmanager
 def _shown(console: Console) -> Iterator[Told]:
     """A bar on a terminal; elsewhere a line for each thing that begins."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     if not console.is_terminal:
-        begun: list[str] = []
+        said: list[str] = []
 
         def line(what: str, done: int, total: int) -> None:
-            if what not in begun:
-                begun.append(what)
+            if what not in said:
+                said.append(what)
                 console.print(what, markup=False, highlight=False)
 
         yield line
         return
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, redirect_stderr=False) as bar:
-        task = bar.add_task("begin", total=None)
+        begun: dict[str, TaskID] = {}
 
         def move(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total or None)
+            if what not in begun:  # anew: a bar that has had an end cannot lose it
+                for before in begun.values():
+                    bar.update(before, visible=False)
+                begun[what] = bar.add_task(what, total=total or None)
+            bar.update(begun[what], completed=done)
 
         yield move
