@@ -22,18 +22,8 @@ FLOORS = (
     ("loop", "allocate", "web", "reports"),
     ("config", "checkpoints", "measure", "winning", "written", "build", "lineage", "trained", "chosen"),
     ("tuning",),
-    (
-        "terminal",
-        "terminal_choice",
-        "terminal_study",
-        "answers",
-        "advice",
-        "choices",
-        "models",
-        "tune",
-        "cli",
-        "__main__",
-    ),
+    ("terminal", "terminal_choice", "terminal_study"),
+    ("answers", "advice", "choices", "models", "tune", "cli", "__main__"),
     ("__init__",),  # the face: may name everything, and nobody imports it
 )
 RANK = {unit: rank for rank, unit in enumerate(unit for floor in FLOORS for unit in floor)}

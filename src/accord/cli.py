@@ -1,4 +1,4 @@
-"""The command line: accord run | select | tune | ask | serve | invite | report | export | import | forget | fetch | verify.
+"""The command line: accord run, select, tune, ask, serve, invite, report, export, import, forget, fetch, verify.
 
 Nothing heavy is imported before a command runs, so that --help answers at once. Exit codes: 0 done; 1 failed; 2 the
 user's input is wrong, told in one sentence without a traceback.

@@ -5,8 +5,10 @@ Nothing heavy is imported before a command runs, as in `cli`, which lists this c
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -32,7 +34,8 @@ def fetch(name: Name, /) -> None:
 
     from accord.backbones import fetch as models
 
-    with _shown(Console(stderr=True)) as told:
+    console = Console(file=sys.stderr)
+    with _shown(console) as told, redirect_stderr(io.StringIO()):  # Transformers would draw a bar across ours
         folder = models.fetch(name, told)
     print(folder)
 
@@ -40,23 +43,27 @@ def fetch(name: Name, /) -> None:
 @contextmanager
 def _shown(console: Console) -> Iterator[Told]:
     """A bar on a terminal; elsewhere a line for each thing that begins."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     if not console.is_terminal:
-        begun: list[str] = []
+        said: list[str] = []
 
         def line(what: str, done: int, total: int) -> None:
-            if what not in begun:
-                begun.append(what)
+            if what not in said:
+                said.append(what)
                 console.print(what, markup=False, highlight=False)
 
         yield line
         return
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("begin", total=None)
+    with Progress(*columns, console=console, transient=True, redirect_stderr=False) as bar:
+        begun: dict[str, TaskID] = {}
 
         def move(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total or None)
+            if what not in begun:  # anew: a bar that has had an end cannot lose it
+                for before in begun.values():
+                    bar.update(before, visible=False)
+                begun[what] = bar.add_task(what, total=total or None)
+            bar.update(begun[what], completed=done)
 
         yield move

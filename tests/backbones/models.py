@@ -15,15 +15,16 @@ from accord.backbones.decoder import Decoder
 VOCABULARY, CONTEXT = 97, 64
 SIZES = {"vocab_size": VOCABULARY, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
          "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": CONTEXT}  # fmt: skip
+PLAIN = {"rope_type": "default"}
 LLAMA3 = {"rope_type": "llama3", "rope_theta": 100.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
           "original_max_position_embeddings": 32}  # fmt: skip
 KINDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "llama tied": ("Llama", {"tie_word_embeddings": True}),
-    "llama untied": ("Llama", {"tie_word_embeddings": False, "rope_parameters": {"rope_type": "default", "rope_theta": 5e5}}),
+    "llama untied": ("Llama", {"tie_word_embeddings": False, "rope_parameters": PLAIN | {"rope_theta": 5e5}}),
     "llama 3": ("Llama", {"rope_parameters": LLAMA3}),
     "mistral": ("Mistral", {"sliding_window": None, "head_dim": 16}),
     "mistral within its window": ("Mistral", {"sliding_window": 24}),
-    "qwen 2": ("Qwen2", {"tie_word_embeddings": True, "rope_parameters": {"rope_type": "default", "rope_theta": 1e6}}),
+    "qwen 2": ("Qwen2", {"tie_word_embeddings": True, "rope_parameters": PLAIN | {"rope_theta": 1e6}}),
     "qwen 3": ("Qwen3", {"head_dim": 16, "tie_word_embeddings": True}),
 }  # fmt: skip
 

@@ -12,7 +12,10 @@ from accord.backbones import text, tokens
 from accord.types import InputError
 from tests.backbones.models import VOCABULARY, saved
 
-TEMPLATE = "{% for m in messages %}<s>{{ m.role }} {{ m.content }}</s>{% endfor %}{% if add_generation_prompt %}<s>assistant{% endif %}"
+TEMPLATE = (
+    "{% for m in messages %}<s>{{ m.role }} {{ m.content }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}<s>assistant{% endif %}"
+)
 WORDS = ["<unk>", "<s>", "</s>", "user", "assistant", "why", "not"]
 
 

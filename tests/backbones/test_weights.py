@@ -129,36 +129,38 @@ def test_contract_a_configuration_that_cannot_be_followed_is_refused(tmp_path: P
 def spoil(folder: Path, what: str) -> None:
     """Something wrong with the files of a model."""
     whole = folder / "model.safetensors"
+    tensors = load_file(whole)
     match what:
         case "missing":
-            tensors = load_file(whole)
             tensors.pop("model.norm.weight")
             save_file(tensors, whole)
         case "more":
-            save_file({**load_file(whole), "model.layers.0.self_attn.o_proj.bias": torch.ones(32)}, whole)
+            save_file({**tensors, "model.layers.0.self_attn.o_proj.bias": torch.ones(32)}, whole)
         case "pickle":
-            torch.save(load_file(whole), folder / "pytorch_model.bin")
+            torch.save(tensors, folder / "pytorch_model.bin")
             whole.unlink()
         case "torn":
             whole.write_bytes(whole.read_bytes()[:-100])
         case "nothing":
             whole.unlink()
-        case "index":
-            (folder / "model.safetensors.index.json").write_text("[]")
-        case "outside":
-            (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "../model.safetensors"}}')
-        case "absent":
-            (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "other.safetensors"}}')
         case "no config":
             (folder / "config.json").unlink()
-        case "no object":
-            (folder / "config.json").write_text("[]")
+        case _:
+            name, text = JSON[what]
+            (folder / name).write_text(text)
 
 
+INDEX = "model.safetensors.index.json"
+JSON = {
+    "index": (INDEX, "[]"),
+    "outside": (INDEX, '{"weight_map": {"a": "../model.safetensors"}}'),
+    "absent": (INDEX, '{"weight_map": {"a": "other.safetensors"}}'),
+    "no object": ("config.json", "[]"),
+}
 SPOILT = {
     "missing": "lacks the tensor 'model.norm.weight': it is no whole model",
     "more": "holds the tensor model.layers.0.self_attn.o_proj.bias, for which such a decoder has no place",
-    "pickle": "holds its weights as pickle, which can run code when it is read: save the model with safetensors",
+    "pickle": "holds its weights as pickle, which can run code when read: save the model with safetensors",
     "torn": "holds no readable model.safetensors",
     "nothing": "holds no readable model.safetensors",
     "index": "holds no readable model.safetensors",

@@ -173,6 +173,9 @@ class Block(nn.Module):
 class Decoder(nn.Module):
     """Tokens to hidden states, after the last norm; `head` is what they are multiplied by to be logits."""
 
+    cosine: Tensor
+    sine: Tensor
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape

@@ -55,9 +55,7 @@ def write(decoder: Decoder, folder: Path, base: str = "") -> None:
         ranks.add(one.up[0].shape[1])
         scales.add(one.scale)
     if len(ranks) != 1 or len(scales) != 1:
-        raise InputError(
-            f"the model has adapters of {len(ranks)} ranks; this form holds one: adapt it with policy.rank."
-        )
+        raise InputError(f"the model has adapters of {len(ranks)} ranks; this form holds one: set policy.rank.")
     rank, scale = ranks.pop(), scales.pop()
     config = {
         "peft_type": "LORA",

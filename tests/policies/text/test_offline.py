@@ -44,8 +44,8 @@ def plain(policy: Offline, beta: float) -> torch.Tensor:
     many = [len(one.response) + 1 for one in REPLIES]
     wins = [(0, 1), (2, 3), (4, 1)]
     if policy.config.algorithm == "dpo":
-        return -torch.stack([torch.nn.functional.logsigmoid(beta * (h[w] - h[l])) for w, l in wins]).mean()
-    return torch.stack([(h[w] / many[w] - h[l] / many[l] - 0.5 / beta) ** 2 for w, l in wins]).mean()
+        return -torch.stack([torch.nn.functional.logsigmoid(beta * (h[w] - h[v])) for w, v in wins]).mean()
+    return torch.stack([(h[w] / many[w] - h[v] / many[v] - 0.5 / beta) ** 2 for w, v in wins]).mean()
 
 
 @pytest.mark.parametrize("algorithm", ["dpo", "ipo"])
@@ -122,9 +122,9 @@ def test_golden_what_won_is_what_was_shown():
 
 def test_golden_answers_of_another_kind_are_refused():
     part = Approvals(np.array([0]), np.array([True]), np.zeros(1, int))
-    with pytest.raises(InputError, match="dpo has no answers that it can learn from: ask people to compare"):
+    with pytest.raises(InputError, match=r"dpo has no answers that it can learn from: ask people to compare"):
         made(algorithm="dpo").improve(Feedback(answers(part), 0.1), 0, 0)
-    with pytest.raises(InputError, match="policy.flips is 0.5; it must be between 0 and 0.49"):
+    with pytest.raises(InputError, match=r"policy.flips is 0.5; it must be between 0 and 0.49"):
         OfflineConfig(flips=0.5)
-    with pytest.raises(InputError, match="sft has no replies that it can learn from"):
+    with pytest.raises(InputError, match=r"sft has no replies that it can learn from"):
         shown_in(answers(part))

@@ -138,11 +138,11 @@ def test_golden_what_cannot_be_learned_from_is_refused():
             mean = torch.full((len(replies),), float("nan"))
             return Valued(mean, mean)
 
-    with pytest.raises(NotFinite, match="the reward of response 0 is no number"):
+    with pytest.raises(NotFinite, match=r"the reward of response 0 is no number"):
         made("rloo").improve(LearnedReward(Nothing()), 32, 0)
-    with pytest.raises(InputError, match='policy.group is 1, and "rloo" compares responses to one prompt'):
+    with pytest.raises(InputError, match=r'policy.group is 1, and "rloo" compares responses to one prompt'):
         OnlineConfig("rloo", group=1)
-    with pytest.raises(InputError, match="policy.clip is 0; it must be between"):
+    with pytest.raises(InputError, match=r"policy.clip is 0; it must be between"):
         OnlineConfig(clip=0.0)
 
 

@@ -1,7 +1,7 @@
 """Files of rows: JSON lines, a JSON list, CSV, TSV and Parquet, compressed by gzip or not. Loading executes nothing.
 
-The kind is told by the name's ending; without one it is a folder of the library `datasets` (`folders`). Parquet and such
-folders need pyarrow, which is an extra.
+The kind is told by the name's ending; without one it is a folder of the library `datasets` (`folders`). Parquet and
+such folders need pyarrow, which is an extra.
 """
 
 from __future__ import annotations
