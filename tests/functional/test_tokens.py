@@ -1,5 +1,7 @@
 """Golden: log-probabilities by the piece are those of the whole table, with its gradients; nothing large is held."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -31,4 +33,4 @@ def test_golden_a_piece_is_never_larger_than_its_limit():
     found = tokens.pieces(hidden, head)
     assert max((one.stop - one.start) * 50_000 for one in found) <= tokens.PIECE
     assert (found[0].start, found[-1].stop) == (0, 10_000)
-    assert all(one.stop == other.start for one, other in zip(found, found[1:], strict=False))
+    assert all(one.stop == other.start for one, other in pairwise(found))

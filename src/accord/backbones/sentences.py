@@ -8,7 +8,6 @@ safetensors are read.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -23,7 +22,6 @@ from accord.types import InputError
 
 TOKENS = 256  # that all-MiniLM-L6-v2 was trained to read
 ROWS = 32  # texts at once, of like length
-KEPT = 20_000  # rows that a reader remembers: 30 MB
 
 
 def minilm() -> Path:
@@ -37,22 +35,15 @@ def embed(texts: Sequence[str], folder: Path | None = None) -> Float32[np.ndarra
     Raises InputError where transformers is missing or the folder holds no model.
     """
     where = minilm() if folder is None else folder
-    tokenizer, model = _opened(where)
-    distinct = sorted(dict.fromkeys(texts), key=len)  # of like length together: little is padded
-    rows: dict[str, np.ndarray] = {}
-    for start in range(0, len(distinct), ROWS):
-        some = distinct[start : start + ROWS]
-        rows |= zip(some, _rows(tokenizer, model, some), strict=True)
-    return np.stack([rows[text] for text in texts]).astype(np.float32)
+    return _read(*_opened(where), texts)
 
 
 class Reader:
-    """The same, kept open for a run: it remembers the texts read last. Each is read alone, so that its row does not
-    depend on what was read beside it or before."""
+    """The same, kept open for a run. It remembers no text: what is read beside a text moves its row by a rounding, so
+    a run that goes on after a stop would differ from one that was never stopped."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.known: OrderedDict[str, np.ndarray] = OrderedDict()
 
     @cached_property
     def parts(self) -> tuple[Any, Any]:
@@ -60,16 +51,7 @@ class Reader:
 
     def __call__(self, texts: Sequence[str]) -> Float32[np.ndarray, "text feature"]:
         """A row of length 1 for each text."""
-        found = [self._one(text) for text in texts]
-        while len(self.known) > KEPT:
-            self.known.popitem(last=False)
-        return np.stack(found).astype(np.float32)
-
-    def _one(self, text: str) -> np.ndarray:
-        if text not in self.known:
-            self.known[text] = _rows(*self.parts, [text])[0]
-        self.known.move_to_end(text)
-        return self.known[text]
+        return _read(*self.parts, texts)
 
 
 @lru_cache(maxsize=1)
@@ -84,7 +66,6 @@ def _opened(where: Path) -> tuple[Any, Any]:
         from transformers.utils import logging
     except ModuleNotFoundError as error:
         raise InputError(f"transformers is missing ({error}): pip install 'accord[text]' and run again.") from error
-    alone = {"local_files_only": True, "trust_remote_code": False}
     try:
         logging.disable_progress_bar()  # of loading weights, which takes a tenth of a second
         tokenizer = AutoTokenizer.from_pretrained(where, local_files_only=True, trust_remote_code=False)
@@ -95,9 +76,14 @@ def _opened(where: Path) -> tuple[Any, Any]:
 
 
 @torch.no_grad()
-def _rows(tokenizer: Any, model: Any, texts: Sequence[str]) -> np.ndarray:
-    read = tokenizer(list(texts), padding=True, truncation=True, max_length=TOKENS, return_tensors="pt")
-    last = model(**read).last_hidden_state
-    mask = read["attention_mask"].unsqueeze(-1).to(last.dtype)
-    mean = (last * mask).sum(1) / mask.sum(1).clamp_min(1.0)
-    return torch.nn.functional.normalize(mean, dim=1).numpy()
+def _read(tokenizer: Any, model: Any, texts: Sequence[str]) -> Float32[np.ndarray, "text feature"]:
+    distinct = sorted(dict.fromkeys(texts), key=len)  # of like length together: little is padded
+    rows: dict[str, np.ndarray] = {}
+    for start in range(0, len(distinct), ROWS):
+        some = distinct[start : start + ROWS]
+        read = tokenizer(some, padding=True, truncation=True, max_length=TOKENS, return_tensors="pt")
+        last = model(**read).last_hidden_state
+        mask = read["attention_mask"].unsqueeze(-1).to(last.dtype)
+        mean = (last * mask).sum(1) / mask.sum(1).clamp_min(1.0)
+        rows |= zip(some, torch.nn.functional.normalize(mean, dim=1).numpy(), strict=True)
+    return np.stack([rows[text] for text in texts]).astype(np.float32)

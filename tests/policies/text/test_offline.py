@@ -1,4 +1,4 @@
-"""Golden, learning: gradients of the offline family against plain ones, and answers that a policy comes to agree with."""
+"""Golden, learning: gradients of the offline family against plain ones, answers that a policy agrees with."""
 
 import numpy as np
 import pytest
