@@ -68,7 +68,7 @@ def test_golden_gradients_are_those_of_the_plain_objective(algorithm, memory, mo
 def test_learning_what_won_becomes_likelier_than_what_lost(algorithm):
     policy = made(algorithm=algorithm, epochs=20)
     policy.improve(Feedback(answers(PAIRS), 0.3), 0, 0)
-    h = [float(one) for one in ratios(policy)]
+    h = [float(one.detach()) for one in ratios(policy)]
     assert h[0] > h[1] and h[2] > h[3] and h[4] > h[1]
 
 
@@ -76,7 +76,7 @@ def test_learning_from_approvals_alone():
     policy = made(algorithm="kto", epochs=20)
     part = Approvals(np.array([0, 1, 2]), np.array([True, False, True]), np.zeros(3, int))
     policy.improve(Feedback(answers(part), 0.3), 0, 0)
-    h = [float(one) for one in ratios(policy)]
+    h = [float(one.detach()) for one in ratios(policy)]
     assert min(h[0], h[2]) > h[1]
 
 
