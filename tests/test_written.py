@@ -23,6 +23,7 @@ OTHERS = {
     "rloo": {},
     "ppo, adapters": {"algorithm": "ppo", "rank": 2, "epochs": 2},
     "grpo": {"algorithm": "grpo", "group": 4},
+    "dpo": {"algorithm": "dpo", "learning_rate": 1e-3},
     "best-of-n": {"algorithm": "best-of-n", "n": 3},
 }
 
@@ -37,7 +38,7 @@ def model() -> str:
 def settings(model: str, other: str = "rloo", **more: object) -> config.RunConfig:
     """Twelve comparisons in two rounds, a few words a response."""
     own = OTHERS[other]
-    kept = POLICY if own.get("algorithm") != "best-of-n" else {"steps": 120, "tokens": 12}
+    kept = POLICY if own.get("algorithm") not in ("best-of-n", "dpo") else {"steps": 120, "tokens": 12}
     tree: toml.Tree = {
         "task": {"kind": "text", "id": "stories", "model": model, "prompts": PROMPTS, "gold": "vader-negative"},
         "feedback": {"labels": 12, "rounds": 2, "queries": {"levels": 2}},
