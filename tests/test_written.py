@@ -156,3 +156,24 @@ def test_contract_what_cannot_be_run_is_one_sentence(model: str, tmp_path: Path)
     ):
         with pytest.raises(InputError, match=said):
             build.run(settings(model, **more), tmp_path / str(len(said)))
+
+
+def letters(prompt: str, response: str) -> float:
+    """Few long words: the fewer letters the better."""
+    return -float(len(response))
+
+
+@pytest.mark.slow
+def test_learning_from_forty_comparisons_responses_win_against_the_start(model: str, tmp_path: Path):
+    more = {
+        "task__gold": "module:tests.test_written.letters",
+        "feedback__labels": 40,
+        "reward__text": "length",
+        "policy__steps": 1_200,
+        "policy__prompts": 8,
+        "report__episodes": 64,
+    }
+    result = build.run(settings(model, **more), tmp_path / "run")
+    assert result.texts is not None and result.texts.win_rate is not None
+    assert result.texts.win_rate.ci95[0] > 0.5 and result.texts.kl > 0.1
+    assert result.reward.heldout_accuracy is not None and result.reward.heldout_accuracy > 0.6
