@@ -177,7 +177,10 @@ class _Reader:
         tag = next(tag for tag in TAGS if all(tag in _names(owner) for owner in owners))
         if tag not in tree:
             return owners[0]
-        known = {word: owner for owner in owners for word in _tags(owner, tag)}
+        known: dict[str, type] = {}
+        for owner in owners:
+            for word in _tags(owner, tag):
+                known.setdefault(word, owner)
         for name, owner in known.items():  # "sb3:PPO" stands for all words that begin with "sb3:"
             if ":" in name and str(tree[tag]).startswith(name.partition(":")[0] + ":"):
                 return owner
