@@ -250,7 +250,8 @@ def _suited(hint: Any, value: Any) -> Any:
 def _from_text(hint: Any, text: Text) -> Any:
     """A value from the command line, read as TOML would read it unless its field takes text."""
     members = _members(hint)
-    if str in members or any(get_origin(member) is Literal for member in members):
+    listed = text.startswith("[") and any(get_origin(member) is tuple for member in members)
+    if not listed and (str in members or any(get_origin(member) is Literal for member in members)):
         return str(text)
     try:
         return tomllib.loads(f"value = {text}")["value"]

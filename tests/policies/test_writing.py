@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,7 +15,7 @@ from accord.policies.text.actor import Actor, ActorConfig
 from accord.policies.text.best_of_n import BestOfN, BestOfNConfig
 from accord.policies.text.rollout import Sampling
 from accord.policies.text.writing import write
-from accord.types import Feedback, InputError, LearnedReward, NotFinite, Reply, Scored
+from accord.types import Evidence, Feedback, InputError, LearnedReward, NotFinite, Reply, Scored
 
 MODEL = Path(__file__).resolve().parents[3] / "shared" / "data" / "models" / "stories260K.bin"
 PROMPTS = ["Tom went to the park.", "Lily saw a big cat."]
@@ -73,7 +74,7 @@ def test_golden_the_best_of_n_is_the_best_of_what_was_written(actor: Actor, tmp_
 def test_contract_what_it_cannot_choose_by_is_told(actor: Actor):
     best = BestOfN(actor, BestOfNConfig(n=2, tokens=4))
     with pytest.raises(InputError, match="chooses by a reward"):
-        best.improve(Feedback(None, 0.1), 1, 0)  # type: ignore[arg-type]
+        best.improve(Feedback(Evidence([], np.zeros(0, np.int64), (), (), ()), 0.1), 1, 0)
     best.improve(LearnedReward(Lost()), 1, 0)
     with pytest.raises(NotFinite, match="the reward of response 1 is no number"):
         best.write(PROMPTS, 2, 0)

@@ -22,9 +22,9 @@ def gold(mean: float, half: float = 0.04) -> dict:
 
 
 def result_record(stopped: str = "", scorer: bool = True) -> dict:
-    samples = [
-        {"prompt": "Tom went out.", "start": "He was glad.", "policy": EVIL, "start_gold": -0.4, "policy_gold": 0.7}
-    ]
+    won = {"mean": 0.8, "ci95": [0.7, 0.9], "prompts": 4} if scorer else None
+    first = {"prompt": "Tom went out.", "start": "He was glad.", "policy": EVIL}
+    samples = [first | {"start_gold": -0.4, "policy_gold": 0.7}]
     return {
         "task": "stories", "seed": 0, "labels": 300, "env_steps": 7_000,
         "env_steps_by": {"collect": 600, "improve": 5_400, "judge": 1_000},
