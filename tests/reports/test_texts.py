@@ -34,7 +34,7 @@ def result_record(stopped: str = "", scorer: bool = True) -> dict:
         "reward": {"heldout_accuracy": 0.66, "ci95": [0.58, 0.73], "ece": 0.05},
         "baselines": {"start": gold(-0.4), "constant": gold(-0.38), "true": gold(0.6)} if scorer else {},
         "texts": {"prompts": 4, "heldout": 4, "win_rate": won,
-                  "kl": 8.25, "tokens": 61.0, "start_tokens": 64.0, "proxy": 2.5, "stopped": stopped,
+                  "kl": 8.26, "tokens": 61.0, "start_tokens": 64.0, "proxy": 2.5, "stopped": stopped,
                   "samples": samples},
     }  # fmt: skip
 

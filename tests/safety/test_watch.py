@@ -15,11 +15,12 @@ def test_golden_each_sign_alone_ends_it():
     assert "KL is 11.0 nats a response" in why_stop(replace(QUIET, kl=11.0), [], 10.0)
     assert why_stop(replace(QUIET, kl=11.0), [], None) == ""
     assert "worse than a coin" in why_stop(replace(QUIET, accuracy_high=0.45), [], None)
-    assert "2.5 times" in why_stop(replace(QUIET, gain=0.6, doubt=2.5), [QUIET], None)
+    assert "2.5 times" in why_stop(replace(QUIET, gain=0.6, doubt=2.5), [replace(QUIET, doubt=2.2)], None)
 
 
-def test_golden_doubt_without_gain_and_doubt_that_falls_go_on():
-    assert why_stop(replace(QUIET, gain=0.4, doubt=2.5), [QUIET], None) == ""
+def test_golden_doubt_without_gain_doubt_that_falls_and_doubt_of_one_round_go_on():
+    assert why_stop(replace(QUIET, gain=0.4, doubt=2.5), [replace(QUIET, doubt=2.2)], None) == ""
+    assert why_stop(replace(QUIET, gain=0.6, doubt=2.5), [QUIET], None) == ""
     assert why_stop(replace(QUIET, gain=0.6, doubt=2.5), [replace(QUIET, doubt=3.0)], None) == ""
 
 
