@@ -1,8 +1,8 @@
 """A decoder-only transformer of the Llama family: one frozen shape, pure functions of weights, no padding on the left.
 
-Llama (Touvron et al., arXiv:2302.13971), with grouped queries (Ainslie et al., arXiv:2305.13245), rotary positions (Su et
-al., arXiv:2104.09864) and gated feed-forward layers (Shazeer, arXiv:2002.05202); biases of queries, keys and values as
-Qwen2 has them, their norms as Qwen3. What differs from the usual implementations: rows are padded on the right, so that
+Llama (Touvron et al., arXiv:2302.13971), with grouped queries (Ainslie et al., arXiv:2305.13245), rotary positions
+(Su et al., arXiv:2104.09864) and gated feed-forward layers (Shazeer, arXiv:2002.05202); biases of queries, keys and
+values as Qwen2 has them, their norms as Qwen3. What differs from the usual implementations: rows are padded on the right, so that
 causality alone keeps pads out and no mask is read in training; queries, keys and values are one product, gate and up
 another; in decoding each row has a position of its own, so that rows of any length go on side by side.
 
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -68,7 +68,7 @@ class Projection(nn.Module):
         self.scale, self.adapted = 0.0, False
 
     def adapt(self, rank: int, alpha: float, generator: torch.Generator) -> None:
-        """Adds adapters; A as Kaiming's uniform law (the paper's code), B zero. In float32, whatever the weights are."""
+        """Adds adapters in float32: A by Kaiming's uniform law (the paper's code), B zero."""
         inputs = self.weight.shape[1]
         drawn = torch.rand(len(self.parts) * rank, inputs, generator=generator) * 2 - 1
         self.down = nn.Parameter((drawn / inputs**0.5).to(self.weight.device))
@@ -171,24 +171,23 @@ class Decoder(nn.Module):
         self.register_buffer("cosine", angle.cos().float(), persistent=False)
         self.register_buffer("sine", angle.sin().float(), persistent=False)
 
+    cosine: Tensor
+    sine: Tensor
+
     @property
     def head(self) -> Float[Tensor, "token width"]:
         return self.embedding if self.output is None else self.output
 
-    def forward(
-        self, tokens: Int[Tensor, "row time"], cache: Cache | None = None
-    ) -> Float[Tensor, "row time width"]:
+    def forward(self, tokens: Int[Tensor, "row time"], cache: Cache | None = None) -> Float[Tensor, "row time width"]:
         """Rows from their beginning, padded on the right with any token; `cache` is filled where one is given."""
         x = self.embedding[tokens]
         turn = self._turn(torch.arange(tokens.shape[1], device=tokens.device), x.dtype)
-        for layer, block in enumerate(self.blocks):
+        for layer, block in enumerate(self.layers()):
             kept = None if cache is None else (cache.keys[layer], cache.values[layer])
             x = block(x, turn, kept)
         return norm(x, self.norm, self.shape.epsilon)
 
-    def step(
-        self, token: Int[Tensor, "row"], position: Int[Tensor, "row"], cache: Cache
-    ) -> Float[Tensor, "row width"]:
+    def step(self, token: Int[Tensor, "row"], position: Int[Tensor, "row"], cache: Cache) -> Float[Tensor, "row width"]:
         """The next hidden state of every row from its next token, which stands at `position`."""
         x, places = self.embedding[token], cache.keys.shape[3]
         cosine, sine = self._turn(position, x.dtype)
@@ -197,7 +196,7 @@ class Decoder(nn.Module):
         later = torch.arange(places, device=token.device) > position.unsqueeze(1)
         hidden = torch.zeros(later.shape, dtype=x.dtype, device=x.device).masked_fill_(later, float("-inf"))
         hidden = hidden[:, None, None]
-        for layer, block in enumerate(self.blocks):
+        for layer, block in enumerate(self.layers()):
             x = block.step(x, turn, (cache.keys[layer], cache.values[layer]), place, hidden)
         return norm(x, self.norm, self.shape.epsilon)
 
@@ -210,6 +209,10 @@ class Decoder(nn.Module):
         shape, like = self.shape, self.embedding
         size = (shape.layers, rows, shape.kv_heads, places, shape.head)
         return Cache(like.new_zeros(size), like.new_zeros(size))
+
+    def layers(self) -> list[Block]:
+        """The blocks in their order."""
+        return [block for block in self.blocks if isinstance(block, Block)]
 
     def projections(self) -> Iterator[tuple[str, Projection]]:
         """Every adaptable product with its name."""

@@ -1,9 +1,9 @@
 """A language model by its name or place: weights and tokenizer together.
 
-    smollm2            SmolLM2-135M-Instruct, brought by `accord fetch smollm2`
-    FOLDER             as Transformers writes it
-    FILE.gguf          converted once into a folder, which is kept
-    FILE.bin           of llama2.c, with tok512.bin beside it
+smollm2            SmolLM2-135M-Instruct, brought by `accord fetch smollm2`
+FOLDER             as Transformers writes it
+FILE.gguf          converted once into a folder, which is kept
+FILE.bin           of llama2.c, with tok512.bin beside it
 """
 
 from __future__ import annotations

@@ -91,9 +91,7 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
             found |= load_file(folder / name)
         return found
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise InputError(
-            f"{folder} holds no readable {WEIGHTS} ({error}): save the model with safetensors."
-        ) from error
+        raise InputError(f"{folder} holds no readable {WEIGHTS} ({error}): save the model with safetensors.") from error
 
 
 def from_named(shape: Shape, tensors: Mapping[str, Tensor], dtype: torch.dtype, where: str) -> Decoder:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-PIECE = 2**23  # logits at once: 32 MiB in float32
+PIECE, PIECE_GPU = 2**23, 2**28  # logits at once: 32 MiB in float32, and a GiB where launches are what costs
 
 
 def token_log_prob(
@@ -25,9 +25,9 @@ def token_log_prob(
     return _TokenLogProb.apply(hidden, head, target, temperature)
 
 
-def pieces(tokens: int, vocabulary: int) -> list[slice]:
+def pieces(hidden: Float[Tensor, "token width"], head: Float[Tensor, "vocabulary width"]) -> list[slice]:
     """Stretches of tokens whose logits fit into a piece."""
-    many = max(1, PIECE // vocabulary)
+    tokens, many = len(hidden), max(1, (PIECE_GPU if hidden.is_cuda else PIECE) // len(head))
     return [slice(start, min(start + many, tokens)) for start in range(0, tokens, many)]
 
 
@@ -35,7 +35,7 @@ class _TokenLogProb(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, head: Tensor, target: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
         log_prob, entropy, total = (hidden.new_empty(len(hidden), dtype=torch.float32) for _ in range(3))
-        for some in pieces(len(hidden), len(head)):
+        for some in pieces(hidden, head):
             logits = (hidden[some] @ head.T).float().div_(temperature)
             total[some] = logits.logsumexp(1)
             log_prob[some] = logits.gather(1, target[some, None])[:, 0] - total[some]
@@ -52,7 +52,7 @@ class _TokenLogProb(torch.autograd.Function):
         wanted_hidden, wanted_head = ctx.needs_input_grad[:2]
         to_hidden = torch.empty_like(hidden) if wanted_hidden else None
         to_head = torch.zeros_like(head, dtype=torch.float32) if wanted_head else None
-        for some in pieces(len(hidden), len(head)):
+        for some in pieces(hidden, head):
             logits = (hidden[some] @ head.T).float().div_(ctx.temperature)
             share = logits.sub_(total[some, None]).exp_().neg_()  # d log p / d logit = [token is target] - p
             share.scatter_add_(1, target[some, None], torch.ones_like(share[:, :1]))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -19,10 +19,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from accord import runtime
+from accord.backbones.batches import foretold, micro_batches
 from accord.backbones.decoder import Decoder
+from accord.backbones.masters import Masters
 from accord.backbones.text import LanguageModel
-from accord.policies.text.batches import foretold, micro_batches
-from accord.policies.text.masters import Masters
 from accord.policies.text.rollout import Engine
 from accord.types import InputError
 
@@ -92,7 +92,7 @@ class Actor:
         valid: Bool[Tensor, "reply time"],
         temperature: float,
         memory: int,
-        states: bool,
+        states: bool = False,
     ) -> tuple[Float[Tensor, "reply time"], Float[Tensor, "reply time width"] | None]:
         """The reference's log-probabilities of responses, 0 beyond their ends; with its hidden states where wanted."""
         found = torch.zeros(valid.shape, device=valid.device)

@@ -23,11 +23,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from accord.backbones.batches import Batch, foretold, micro_batches
 from accord.functional import kl
 from accord.functional.objectives import clipped_surrogate
 from accord.functional.returns import generalised_advantage, group_relative, leave_one_out
 from accord.policies.text.actor import Actor
-from accord.policies.text.batches import Batch, foretold, micro_batches
 from accord.policies.text.critic import Critic
 from accord.policies.text.rollout import Sampled, Sampling
 from accord.types import InputError, LearnedReward, Metrics, NotFinite, Reply, Shaping, Signal
@@ -81,7 +81,9 @@ class OnlineConfig:
                     "in that range."
                 )
         if self.algorithm != "ppo" and self.group == 1:
-            raise InputError(f'policy.group is 1, and "{self.algorithm}" compares responses to one prompt: give 2 or more.')
+            raise InputError(
+                f'policy.group is 1, and "{self.algorithm}" compares responses to one prompt: give 2 or more.'
+            )
 
     def resolved(self) -> OnlineConfig:
         """With a value in place of every None but the rate."""
@@ -124,7 +126,9 @@ class Online:
     def improve(self, signal: Signal, budget: int, seed: int) -> Metrics:
         """Learns from at least `budget` responses, in whole batches; ends early beyond the budget of KL."""
         if not isinstance(signal, LearnedReward):
-            raise InputError(f"{self.config.algorithm} improves on a reward, not on answers: choose dpo, or fit a reward.")
+            raise InputError(
+                f"{self.config.algorithm} improves on a reward, not on answers: choose dpo, or fit a reward."
+            )
         began, before, updates, extra = time.perf_counter(), self.steps, 0, {}
         shaping = signal.shaping
         most = float("inf") if shaping.kl_budget is None else shaping.kl_budget

@@ -6,13 +6,13 @@ are part of the step. One uniform number decides a token (the inverse of the cum
 of a response are drawn beforehand, so what is written depends on neither its neighbours nor when they leave.
 
 The log-probabilities are those of the distribution that was drawn from. On a GPU a step is captured once for each
-number of rows and places and replayed (`captured`).
+number of rows and places, and replayed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,7 +22,7 @@ from accord.backbones.decoder import Cache, Decoder
 from accord.types import InputError
 
 PLACES = 64  # a cache grows by so many
-READ = 16  # attention reads whole stretches of so many places
+READ, CAPTURED_READ = 16, 128  # attention reads whole stretches of so many places
 LOOK = 8  # steps between looks at who has ended
 LEAVE = 0.75  # rows close up where no more than this share goes on
 
@@ -45,7 +45,8 @@ class Sampling:
         ):
             if not low <= value <= high:
                 raise InputError(
-                    f"policy.{name} is {value:g}; it must be between {low:g} and {high:,}: choose a value in that range."
+                    f"policy.{name} is {value:g}; it must be between {low:g} and {high:,}: choose a value "
+                    "in that range."
                 )
 
     @property
@@ -66,12 +67,28 @@ class Sampled:
 
 @dataclass(eq=False)
 class Rows:
-    """What goes on: one row for each response that has not ended."""
+    """What goes on: a row for each response, and where what it writes is kept. All of it is changed in place."""
 
     cache: Cache
     token: Int[Tensor, "row"]  # the last
     position: Int[Tensor, "row"]  # where it stands
     ended: Bool[Tensor, "row"]
+    reply: Int[Tensor, "row"]  # which response it is
+    time: Int[Tensor, ""]  # how many tokens were written
+    noise: Float[Tensor, "reply time"]
+    tokens: Int[Tensor, "reply time"]
+    log_prob: Float[Tensor, "reply time"]
+    lengths: Int[Tensor, "reply"]
+
+    def first(self, rows: int, places: int) -> Rows:
+        """The first rows, as views, reading so many places."""
+        parts = (self.token, self.position, self.ended, self.reply)
+        token, position, ended, reply = (part[:rows] for part in parts)
+        cache = self.cache.rows(rows, places)
+        return replace(self, cache=cache, token=token, position=position, ended=ended, reply=reply)
+
+
+BY_ROW = ("token", "position", "ended", "reply")
 
 
 class Engine:
@@ -79,77 +96,161 @@ class Engine:
 
     def __init__(self, decoder: Decoder, end: int) -> None:
         self.decoder, self.end = decoder, end
-        self.whole = decoder.cache(0, 0)
+        self.kept: Rows | None = None
+        self.captured = Captured(self) if decoder.embedding.is_cuda else None
 
     @torch.no_grad()
     def sample(self, prompts: Sequence[Sequence[int]], group: int, sampling: Sampling, seed: int) -> Sampled:
         """`group` responses to every prompt. Raises InputError for a prompt that is empty or leaves no room."""
         check(prompts, self.decoder.shape.context, sampling.tokens)
-        device, count = self.decoder.embedding.device, len(prompts) * group
-        noise = torch.rand(count, sampling.tokens, generator=torch.Generator().manual_seed(seed)).to(device)
-        tokens = torch.full((count, sampling.tokens), self.end, device=device)
-        log_prob = torch.zeros(count, sampling.tokens, device=device)
-        lengths = torch.full((count,), sampling.tokens, device=device)
-        longest = max(map(len, prompts))
-        rows, hidden = self._read(prompts, group, longest, sampling.tokens)
-        alive = torch.arange(count, device=device)  # which response a row is of
-        for t in range(sampling.tokens):
-            drawn, log = draw(hidden @ self.decoder.head.T, noise[alive, t], sampling)
-            live = ~rows.ended
-            tokens[alive, t] = torch.where(live, drawn, self.end)
-            log_prob[alive, t] = torch.where(live, log, 0.0)
-            now = live & (drawn == self.end)
-            lengths[alive] = torch.where(now, t + 1, lengths[alive])
-            rows.ended |= now
-            rows.token, rows.position = drawn, rows.position + 1
-            if t + 1 == sampling.tokens or (t % LOOK == LOOK - 1 and bool(rows.ended.all())):
-                break
-            if t % LOOK == LOOK - 1:
-                alive = self._close_up(rows, alive)
-            places = -(-(longest + t + 1) // READ) * READ
-            hidden = self.decoder.step(rows.token, rows.position, rows.cache.rows(len(alive), places))
+        count, most, longest = len(prompts) * group, sampling.tokens, max(map(len, prompts))
+        whole = self._room(count, longest + most, most)
+        noise = torch.rand(count, most, generator=torch.Generator().manual_seed(seed))
+        whole.noise[:count, :most] = noise.to(whole.noise.device)
+        self.write(whole.first(count, longest), self._read(whole, prompts, group, longest), sampling)
+        alive = count
+        for t in range(1, most):
+            if t % LOOK == 0:
+                alive = self._close_up(whole, alive)
+                if not alive:
+                    break
+            stretch = CAPTURED_READ if self.captured else READ
+            rows = whole.first(alive, min(-(-(longest + t) // stretch) * stretch, whole.cache.keys.shape[3]))
+            if self.captured:
+                self.captured(rows, sampling)
+            else:
+                self.step(rows, sampling)
+        tokens, log_prob, lengths = whole.tokens[:count], whole.log_prob[:count], whole.lengths[:count].clone()
         ended = tokens.gather(1, lengths[:, None] - 1)[:, 0] == self.end
-        longest = int(lengths.max())
-        return Sampled(tokens[:, :longest], lengths, log_prob[:, :longest], ended)
+        last = int(lengths.max())
+        return Sampled(tokens[:, :last].clone(), lengths, log_prob[:, :last].clone(), ended)
+
+    def step(self, rows: Rows, sampling: Sampling) -> None:
+        """One more token to every row."""
+        self.write(rows, self.decoder.step(rows.token, rows.position, rows.cache), sampling)
+
+    def write(self, rows: Rows, hidden: Float[Tensor, "row width"], sampling: Sampling) -> None:
+        """Draws a token for every row that has not ended and writes it down; nothing here waits for a GPU."""
+        drawn, log = draw(hidden @ self.decoder.head.T, rows.noise[rows.reply, rows.time], sampling)
+        live = ~rows.ended
+        drawn = torch.where(live, drawn, self.end)
+        rows.tokens[rows.reply, rows.time] = drawn
+        rows.log_prob[rows.reply, rows.time] = torch.where(live, log, 0.0)
+        now = live & (drawn == self.end)
+        rows.time += 1
+        rows.lengths[rows.reply] = torch.where(now, rows.time, rows.lengths[rows.reply])
+        rows.ended |= now
+        rows.token.copy_(drawn)
+        rows.position += 1
 
     def _read(
-        self, prompts: Sequence[Sequence[int]], group: int, longest: int, more: int
-    ) -> tuple[Rows, Float[Tensor, "row width"]]:
+        self, whole: Rows, prompts: Sequence[Sequence[int]], group: int, longest: int
+    ) -> Float[Tensor, "row width"]:
         """Every distinct prompt once, its keys and values copied to its rows; the hidden states that go on."""
-        device = self.decoder.embedding.device
-        places = -(-(longest + more) // PLACES) * PLACES
+        device = whole.token.device
         distinct = list(dict.fromkeys(map(tuple, prompts)))
+        place = {prompt: row for row, prompt in enumerate(distinct)}
         ids = torch.full((len(distinct), longest), self.end)
         for row, prompt in enumerate(distinct):
             ids[row, : len(prompt)] = torch.tensor(prompt)
-        ids = ids.to(device)
         read = self.decoder.cache(len(distinct), longest)
-        hidden = self.decoder(ids, read)
-        which = torch.tensor([distinct.index(tuple(prompt)) for prompt in prompts], device=device)
-        which = which.repeat_interleave(group)
-        cache = self._room(len(which), places)
-        cache.keys[:, :, :, :longest] = read.keys[:, which]
-        cache.values[:, :, :, :longest] = read.values[:, which]
-        last = torch.tensor([len(prompt) - 1 for prompt in prompts], device=device).repeat_interleave(group)
-        return Rows(cache, ids[which, last], last, torch.zeros_like(last, dtype=torch.bool)), hidden[which, last]
+        hidden = self.decoder(ids.to(device), read)
+        which = torch.tensor([place[tuple(prompt)] for prompt in prompts]).repeat_interleave(group).to(device)
+        last = torch.tensor([len(prompt) - 1 for prompt in prompts]).repeat_interleave(group).to(device)
+        whole.cache.keys[:, : len(which), :, :longest] = read.keys[:, which]
+        whole.cache.values[:, : len(which), :, :longest] = read.values[:, which]
+        whole.position[: len(which)] = last
+        return hidden[which, last]
 
-    def _room(self, rows: int, places: int) -> Cache:
-        had = self.whole.keys.shape
-        if had[1] < rows or had[3] < places:
-            self.whole = self.decoder.cache(max(rows, had[1]), max(places, had[3]))
-        return self.whole.rows(rows, places)
+    def _room(self, count: int, places: int, most: int) -> Rows:
+        """Rows that nothing was written to, larger than the last ones only where they have to be."""
+        places = -(-places // PLACES) * PLACES
+        kept = self.kept
+        if kept is None or len(kept.token) < count or kept.cache.keys.shape[3] < places or kept.tokens.shape[1] < most:
+            if kept is not None:
+                count, places = max(count, len(kept.token)), max(places, kept.cache.keys.shape[3])
+                most = max(most, kept.tokens.shape[1])
+            self.kept = kept = self._made(count, places, most)
+            if self.captured:
+                self.captured.forget()
+        kept.time.zero_()
+        kept.ended.zero_()
+        kept.tokens.fill_(self.end)
+        kept.log_prob.zero_()
+        kept.lengths.fill_(most)
+        kept.reply.copy_(torch.arange(len(kept.reply)))
+        return kept
 
-    def _close_up(self, rows: Rows, alive: Tensor) -> Tensor:
-        """Rows that have ended leave, where enough have."""
-        stay = (~rows.ended).nonzero()[:, 0]
-        if len(stay) > LEAVE * len(alive):
+    def _made(self, count: int, places: int, most: int) -> Rows:
+        device = self.decoder.embedding.device
+        whole, numbers = torch.zeros(count, dtype=torch.long, device=device), torch.zeros(count, most, device=device)
+        return Rows(
+            self.decoder.cache(count, places),
+            whole,
+            whole.clone(),
+            whole.bool(),
+            whole.clone(),
+            whole.new_zeros(()),
+            numbers,
+            numbers.long(),
+            numbers.clone(),
+            whole.clone(),
+        )
+
+    def _close_up(self, whole: Rows, alive: int) -> int:
+        """Rows that have ended leave, where enough have; returns how many rows go on."""
+        stay = (~whole.ended[:alive]).nonzero()[:, 0]
+        many = len(stay)
+        if self.captured and many:  # a graph for every number of rows would be many
+            many = min(alive, self.captured.rows(many))
+        if many > LEAVE * alive:
             return alive
-        cache = rows.cache
-        for whole in (cache.keys, cache.values):
-            whole[:, : len(stay)] = whole[:, stay]
-        rows.cache = cache.rows(len(stay), cache.keys.shape[3])
-        rows.token, rows.position, rows.ended = rows.token[stay], rows.position[stay], rows.ended[stay]
-        return alive[stay]
+        stay = torch.cat([stay, whole.ended[:alive].nonzero()[: many - len(stay), 0]])
+        for kept in (whole.cache.keys, whole.cache.values):
+            kept[:, :many] = kept[:, stay]
+        for name in BY_ROW:
+            part = getattr(whole, name)
+            part[:many] = part[stay]
+        return many
+
+
+class Captured:
+    """Steps as graphs of a GPU: one for each number of rows and places, kept as long as the rows lie where they lie."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.graphs: dict[tuple[int, int, Sampling], torch.cuda.CUDAGraph] = {}
+        self.stream = torch.cuda.Stream()
+
+    def __call__(self, rows: Rows, sampling: Sampling) -> None:
+        key = (len(rows.token), rows.cache.keys.shape[3], sampling)
+        if key not in self.graphs:
+            self.graphs[key] = self._capture(rows, sampling)
+        self.graphs[key].replay()
+
+    @staticmethod
+    def rows(alive: int) -> int:
+        """How many rows a graph has that these fit into: a power of two, at least eight."""
+        return max(8, 1 << (alive - 1).bit_length())
+
+    def forget(self) -> None:
+        """The rows lie elsewhere now."""
+        self.graphs.clear()
+
+    def _capture(self, rows: Rows, sampling: Sampling) -> torch.cuda.CUDAGraph:
+        """Records a step. What its trial run wrote is put back."""
+        changed = (rows.token, rows.position, rows.ended, rows.time, rows.tokens, rows.log_prob, rows.lengths)
+        before = [one.clone() for one in changed]
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
+            self.engine.step(rows, sampling)
+        torch.cuda.current_stream().wait_stream(self.stream)
+        for one, was in zip(changed, before, strict=True):
+            one.copy_(was)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.engine.step(rows, sampling)
+        return graph
 
 
 def check(prompts: Sequence[Sequence[int]], context: int, tokens: int) -> None:
@@ -187,7 +288,7 @@ def draw(
 
 
 def narrowed(logits: Float[Tensor, "row token"], sampling: Sampling) -> Float[Tensor, "row token"]:
-    """-inf outside the `top_k` likeliest and outside the fewest that hold `top_p` (Holtzman et al., arXiv:1904.09751)."""
+    """-inf outside the `top_k` likeliest and the fewest that hold `top_p` (Holtzman et al., arXiv:1904.09751)."""
     order = logits.sort(1, descending=True)
     out = torch.zeros_like(order.values, dtype=torch.bool)
     if sampling.top_k:

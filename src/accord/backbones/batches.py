@@ -20,7 +20,7 @@ BUDGET = 4096  # tokens, pads counted, in a micro-batch
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Some rows, and where their responses' tokens are foretold. `reply` and `time` say which token of which response."""
+    """Some rows, and where their responses' tokens are foretold; `reply` and `time` say which token it is, of which."""
 
     tokens: Int[Tensor, "row time"]
     place: Int[Tensor, "token"]  # in the rows laid end to end: the token before the foretold one

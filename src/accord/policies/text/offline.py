@@ -1,0 +1,287 @@
+"""Learning from the answers themselves, on one page: DPO, IPO, KTO; and DPO on one's own responses.
+
+    dpo   Rafailov et al., arXiv:2305.18290, equation 7: the log-likelihood of the answers (`likelihood.compare`) where
+          a response's value is beta log(pi / ref), so ties and strengths count as they do for a reward
+    ipo   Azar et al., arXiv:2310.12036, equation 17, with means over tokens
+    kto   Ethayarajh et al., arXiv:2402.01306, equation 8, from approvals; a comparison is one good and one bad
+
+With a reward as its signal instead of answers, any of them learns from pairs of its own responses, the best and the
+worst of a group (Guo et al., arXiv:2402.04792, with a reward as the judge).
+
+Differs from the papers in: beta can be another for every improvement (`Feedback.beta`); a comparison counts in KTO too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from accord.backbones.batches import foretold, micro_batches, table
+from accord.functional import likelihood, preferences
+from accord.policies.text.actor import Actor
+from accord.policies.text.online import Prompts
+from accord.policies.text.rollout import Sampling
+from accord.types import (
+    Approvals,
+    Comparisons,
+    Evidence,
+    InputError,
+    LearnedReward,
+    Metrics,
+    NotFinite,
+    Reply,
+    Signal,
+)
+
+Algorithm = Literal["dpo", "ipo", "kto"]
+
+
+@dataclass(frozen=True)
+class OfflineConfig:
+    """Sources beside the defaults."""
+
+    algorithm: Algorithm = "dpo"
+    steps: int = 2_000  # responses of the whole run, where it learns from its own
+    beta: float = 0.1  # arXiv:2305.18290, section 6
+    epochs: int = 1  # over the answers of an improvement (arXiv:2305.18290)
+    minibatch: int = 32  # answers an update
+    flips: float = 0.0  # share of answers thought to be turned round (arXiv:2403.00409); dpo alone
+    losses: float = 1.0  # weight of a bad response in kto (arXiv:2402.01306, section 4.3)
+    prompts: int = 16  # of a batch of its own responses
+    group: int = 4  # responses to each, of which the best and the worst are a pair
+    temperature: float = 1.0
+    tokens: int = 64
+    memory: int = 4096  # tokens of a micro-batch
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("steps", 1, 10**9),
+            ("beta", 1e-6, 100.0),
+            ("epochs", 1, 100),
+            ("minibatch", 1, 10**6),
+            ("flips", 0.0, 0.49),
+            ("losses", 0.0, 100.0),
+            ("prompts", 1, 10**6),
+            ("group", 2, 10**4),
+            ("temperature", 0.01, 10.0),
+            ("tokens", 1, 10**6),
+            ("memory", 1, 10**9),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise InputError(
+                    f"policy.{name} is {value:g}; it must be between {low:g} and {high:g}: choose a value "
+                    "in that range."
+                )
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Responses, and what was said of them: comparisons of two, and single ones that are good or bad."""
+
+    prompts: list[list[int]]
+    responses: list[list[int]]
+    first: np.ndarray
+    second: np.ndarray
+    level: np.ndarray
+    levels: np.ndarray
+    single: np.ndarray
+    good: np.ndarray
+
+
+class Offline:
+    """The `Policy` protocol for text, learning from answers."""
+
+    def __init__(self, task: Prompts, actor: Actor, config: OfflineConfig) -> None:
+        self.task, self.actor, self.config = task, actor, config
+        self.version = self.steps = 0
+
+    def improve(self, signal: Signal, budget: int, seed: int) -> Metrics:
+        """All answers, `epochs` times; or, on a reward, pairs of its own from at least `budget` responses."""
+        began, before, updates, extra = time.perf_counter(), self.steps, 0, {}
+        if isinstance(signal, LearnedReward):
+            number = 0
+            while self.steps - before < budget:
+                judged = self._own(signal, seed + number)
+                done, extra = self._learn(judged, self.config.beta, seed + number)
+                updates, number = updates + done, number + 1
+        else:
+            updates, extra = self._learn(self._told(signal.answers), signal.beta, seed)
+        self.version += 1
+        return Metrics(self.steps - before, time.perf_counter() - began, updates, extra)
+
+    def _told(self, answers: Evidence) -> Judged:
+        """The recorded answers. Raises InputError for segments that are no replies, or answers of another kind."""
+        tokenizer, replies = self.actor.tokenizer, [one for one in answers.segments if isinstance(one, Reply)]
+        if len(replies) < len(answers.segments):
+            raise InputError(f"{self.config.algorithm} learns from replies, and some answers are about something else.")
+        known = [one.tokenizer_hash == tokenizer.hash and bool(one.token_ids) for one in replies]
+        responses = [
+            list(one.token_ids) if kept else [*tokenizer.encode(one.response), tokenizer.end]
+            for one, kept in zip(replies, known, strict=True)
+        ]
+        pairs = [part for part in answers.parts if isinstance(part, Comparisons)]
+        alone = [part for part in answers.parts if isinstance(part, Approvals)]
+        if not pairs and (self.config.algorithm != "kto" or not alone):
+            raise InputError(f"{self.config.algorithm} has no answers that it can learn from: ask people to compare.")
+
+        def joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+            return np.concatenate([*parts, np.zeros(0, np.int64)]).astype(np.int64)
+
+        return Judged(
+            [tokenizer.asked(one.prompt) for one in replies],
+            responses,
+            joined([part.first for part in pairs]),
+            joined([part.second for part in pairs]),
+            joined([part.level for part in pairs]),
+            joined([np.full(len(part.level), part.levels) for part in pairs]),
+            joined([part.item for part in alone]),
+            joined([part.approved for part in alone]).astype(bool),
+        )
+
+    def _own(self, signal: LearnedReward, seed: int) -> Judged:
+        """Fresh responses; of each group the best against the worst."""
+        config, actor = self.config, self.actor
+        asked = self.task.draw(config.prompts, seed)
+        ids = [actor.tokenizer.asked(prompt) for prompt in asked]
+        sampling = Sampling(config.temperature, tokens=config.tokens)
+        sampled = actor.engine.sample(ids, config.group, sampling, seed)
+        self.task.took(len(sampled.tokens))
+        self.steps += len(sampled.tokens)
+        responses = [row[:many] for row, many in zip(sampled.tokens.tolist(), sampled.lengths.tolist(), strict=True)]
+        texts = [prompt for prompt in asked for _ in range(config.group)]
+        replies = [
+            Reply(p, actor.tokenizer.decode(r), tuple(r), actor.tokenizer.hash)
+            for p, r in zip(texts, responses, strict=True)
+        ]
+        valued = signal.reward(replies)
+        score = (valued.mean - signal.shaping.pessimism * valued.spread).view(-1, config.group)
+        if not bool(torch.isfinite(score).all()):
+            raise NotFinite("the reward of a response is no number; the last good checkpoint stays.")
+        start = torch.arange(len(score)) * config.group
+        best, worst = (start + score.argmax(1)).numpy(), (start + score.argmin(1)).numpy()
+        none = np.zeros(0, np.int64)
+        ones = np.ones(len(best), np.int64)
+        prompts = [prompt for prompt in ids for _ in range(config.group)]
+        return Judged(prompts, responses, best, worst, ones, 2 * ones, none, none.astype(bool))
+
+    def _learn(self, judged: Judged, beta: float, seed: int) -> tuple[int, dict[str, float]]:
+        """The epochs; a minibatch's gradient is taken in two passes, so that memory does not grow with it."""
+        config, actor = self.config, self.actor
+        longest = max(map(len, judged.responses))
+        device = actor.decoder.embedding.device
+        many = torch.tensor([len(one) for one in judged.responses], device=device)
+        valid = torch.arange(longest, device=device) < many[:, None]
+        reference = actor.reference(judged.prompts, judged.responses, valid, config.temperature, config.memory)[0].sum(
+            1
+        )
+        rng, updates, sums = np.random.default_rng(seed), 0, np.zeros(3)
+        count = len(judged.first) + len(judged.single)
+        for _ in range(config.epochs):
+            order = rng.permutation(count)
+            for some in np.array_split(order, max(1, round(count / config.minibatch))):
+                sums += self._update(judged, some, reference, many, beta)
+                updates += 1
+        loss, right, weight = sums / max(1, updates)
+        return updates, {"loss": loss, "accuracy": right, "gradient": weight}
+
+    def _update(self, judged: Judged, some: np.ndarray, reference: Tensor, many: Tensor, beta: float) -> np.ndarray:
+        """One step. The loss is of whole responses: its slope in each comes first, then goes on to their tokens."""
+        config, actor = self.config, self.actor
+        pairs = torch.from_numpy(some[some < len(judged.first)])
+        alone = torch.from_numpy(some[some >= len(judged.first)] - len(judged.first))
+        first, second, single = (torch.from_numpy(x) for x in (judged.first, judged.second, judged.single))
+        used = torch.cat([first[pairs], second[pairs], single[alone]]).unique()
+        batches = micro_batches(judged.prompts, judged.responses, used.tolist(), config.memory)
+        with torch.no_grad():
+            total = torch.zeros(len(reference), device=reference.device)
+            for batch in (one.to(total.device) for one in batches):
+                total.index_add_(0, batch.reply, foretold(actor.decoder, batch, config.temperature)[0])
+        ratio = (total - reference).cpu().requires_grad_()
+        loss = self._loss(judged, ratio, many.cpu(), pairs, alone, beta)
+        loss.backward()
+        assert ratio.grad is not None
+        slope = ratio.grad.to(total.device)
+        for batch in (one.to(total.device) for one in batches):
+            (foretold(actor.decoder, batch, config.temperature)[0] * slope[batch.reply]).sum().backward()
+        size = actor.step()
+        actor.refresh()
+        margin = (ratio[first[pairs]] - ratio[second[pairs]]).detach()
+        level, levels = torch.from_numpy(judged.level)[pairs], torch.from_numpy(judged.levels)[pairs]
+        told = (2 * level - (levels - 1)).sign()
+        right = float(((margin * told > 0).float()[told != 0]).mean()) if bool((told != 0).any()) else float("nan")
+        return np.array([float(loss.detach()), right, size])
+
+    def _loss(
+        self,
+        judged: Judged,
+        ratio: Float[Tensor, "reply"],
+        many: Tensor,
+        pairs: Tensor,
+        alone: Tensor,
+        beta: float,
+    ) -> Float[Tensor, ""]:
+        """Mean over the minibatch's answers."""
+        config = self.config
+        first, second = torch.from_numpy(judged.first)[pairs], torch.from_numpy(judged.second)[pairs]
+        level, levels = torch.from_numpy(judged.level)[pairs], torch.from_numpy(judged.levels)[pairs]
+        if config.algorithm == "dpo":
+            return -compared(beta * ratio[first], beta * ratio[second], level, levels, config.flips).mean()
+        told = (2 * level - (levels - 1)).sign()  # 1: the first is better
+        decided = told != 0
+        better = torch.where(told > 0, first, second)[decided]
+        worse = torch.where(told > 0, second, first)[decided]
+        if config.algorithm == "ipo":
+            mean = ratio / many
+            return preferences.identity_loss(mean[better] - mean[worse], beta).mean()
+        item = torch.cat([better, worse, torch.from_numpy(judged.single)[alone]])
+        good = torch.cat(
+            [torch.ones(len(better)), torch.zeros(len(worse)), torch.from_numpy(judged.good)[alone].float()]
+        ).bool()
+        reward = beta * ratio[item]
+        reference = torch.tensor(beta * self._mismatched(judged, item.tolist()))
+        return preferences.prospect_loss(reward, reference, good, config.losses).mean()
+
+    @torch.no_grad()
+    def _mismatched(self, judged: Judged, items: Sequence[int]) -> float:
+        """KL(pi || ref) as KTO estimates it: the mean log-ratio of responses to the next one's prompt, at least 0."""
+        prompts = [judged.prompts[k] for k in (*items[1:], items[0])]
+        responses, actor, config = [judged.responses[k] for k in items], self.actor, self.config
+        device = actor.decoder.embedding.device
+        many = torch.tensor([len(one) for one in responses], device=device)
+        valid = torch.arange(int(many.max()), device=device) < many[:, None]
+        reference = actor.reference(prompts, responses, valid, config.temperature, config.memory)[0]
+        batches = micro_batches(prompts, responses, budget=config.memory)
+        ours = table(actor.decoder, batches, (len(items), valid.shape[1]), config.temperature)
+        return max(0.0, float((ours - reference).sum(1).mean()))
+
+
+def compared(
+    first: Float[Tensor, "pair"], second: Float[Tensor, "pair"], level: Tensor, levels: Tensor, flips: float
+) -> Float[Tensor, "pair"]:
+    """The log-likelihood of answers on scales of any length, with thresholds a unit apart."""
+    found = torch.zeros_like(first)
+    for many in levels.unique().tolist():
+        rows = levels == many
+        cuts = None if many == 2 else likelihood.symmetric_cuts(torch.zeros((many - 1) // 2), many)
+        if cuts is not None:
+            cuts = cuts.expand(int(rows.sum()), -1)
+        one, zero = torch.ones(int(rows.sum())), torch.zeros(int(rows.sum()))
+
+        def log(
+            level: Tensor, cuts: Tensor | None = cuts, rows: Tensor = rows, one: Tensor = one, zero: Tensor = zero
+        ) -> Tensor:
+            return likelihood.compare(first[rows], second[rows], level, cuts, one, zero)
+
+        given = log(level[rows])
+        if flips:
+            given = preferences.robust(given, log(many - 1 - level[rows]), flips)
+        found = found.index_put((rows.nonzero()[:, 0],), given)
+    return found
