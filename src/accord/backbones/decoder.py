@@ -2,9 +2,10 @@
 
 Llama (Touvron et al., arXiv:2302.13971), with grouped queries (Ainslie et al., arXiv:2305.13245), rotary positions
 (Su et al., arXiv:2104.09864) and gated feed-forward layers (Shazeer, arXiv:2002.05202); biases of queries, keys and
-values as Qwen2 has them, their norms as Qwen3. What differs from the usual implementations: rows are padded on the right, so that
-causality alone keeps pads out and no mask is read in training; queries, keys and values are one product, gate and up
-another; in decoding each row has a position of its own, so that rows of any length go on side by side.
+values as Qwen2 has them, their norms as Qwen3. What differs from the usual implementations: in training a prompt is
+read once, whatever the number of its responses (`attention.Fork`), and no pad is computed; queries, keys and values are
+one product, gate and up another; in decoding each row has a position of its own, so that rows of any length go on side
+by side.
 
 Weights are read by `backbones.weights`; adapters stand in `Projection` itself.
 """
@@ -19,6 +20,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from accord.backbones.attention import Fork, attention, forked
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,13 @@ class Block(nn.Module):
         mixed = attention(query, key, value)
         return self._fed(x + self.out(mixed.flatten(2)))
 
+    def fork(
+        self, x: Float[Tensor, "token width"], turn: tuple[Tensor, Tensor], by: Fork
+    ) -> Float[Tensor, "token width"]:
+        """Prompts and the responses that go on from them, in one line."""
+        mixed = forked(*self._attended(x, turn), by)
+        return self._fed(x + self.out(mixed.flatten(1)))
+
     def step(
         self,
         x: Float[Tensor, "row width"],
@@ -187,6 +197,16 @@ class Decoder(nn.Module):
             x = block(x, turn, kept)
         return norm(x, self.norm, self.shape.epsilon)
 
+    def fork(
+        self, tokens: Int[Tensor, "token"], position: Int[Tensor, "token"], by: Fork
+    ) -> Float[Tensor, "token width"]:
+        """Hidden states of prompts, each once, and of the responses that go on from them."""
+        x = F.embedding(tokens, self.embedding)
+        turn = self._turn(position, x.dtype)
+        for block in self.layers():
+            x = block.fork(x, turn, by)
+        return norm(x, self.norm, self.shape.epsilon)
+
     def step(self, token: Int[Tensor, "row"], position: Int[Tensor, "row"], cache: Cache) -> Float[Tensor, "row width"]:
         """The next hidden state of every row from its next token, which stands at `position`."""
         x, places = self.embedding[token], cache.keys.shape[3]
@@ -247,14 +267,3 @@ def rotated(x: Float[Tensor, "*row head number"], cosine: Tensor, sine: Tensor) 
     """The two halves of every head as the two axes of a plane, turned."""
     one, other = x.chunk(2, -1)
     return torch.cat([one * cosine - other * sine, other * cosine + one * sine], -1)
-
-
-def attention(
-    query: Float[Tensor, "row time head number"],
-    key: Float[Tensor, "row time kv number"],
-    value: Float[Tensor, "row time kv number"],
-) -> Float[Tensor, "row time head number"]:
-    """Causal: a token reads those before it and itself."""
-    query, key, value = (x.transpose(1, 2) for x in (query, key, value))
-    grouped = query.shape[1] != key.shape[1]
-    return F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=grouped).transpose(1, 2)
