@@ -3,32 +3,33 @@
     python -m bench.text_side WHAT FORM MODEL_FOLDER PROMPTS GROUP TOKENS STEPS [--beta B] --seed SEED
 
 FORM is the precision of the weights; the optimiser's are float32 in either. No end is ever drawn: it is a token that
-is not there.
+is not there. What is compared by dpo is plain text, as trl takes it.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from accord.backbones import text
 from accord.backbones.text import LanguageModel
 from accord.policies.text.actor import Actor, ActorConfig
+from accord.policies.text.offline import Offline, OfflineConfig
 from accord.policies.text.online import Online, OnlineConfig
 from accord.policies.text.rollout import Engine
-from accord.types import LearnedReward, Reply, Scored, Shaping
+from accord.types import Comparisons, Evidence, Feedback, LearnedReward, Reply, Scored, Shaping
 from bench.harness import ROOT
 
 sys.path.insert(0, str(ROOT / "bench" / "peers"))  # where the peers' scripts find them
 
 from protocol import Clock, finish, warm_up
-from text_work import PAIRED, Steps, Work, score, work
+from text_work import Steps, Work, pairs, score, work
 
-FORMS = ("auto", "float32", "bfloat16")
+WHATS, FORMS = ("grpo", "rloo", "ppo", "dpo"), ("auto", "float32", "bfloat16")
 NOWHERE = -1  # the number of a token that is never drawn
 
 
@@ -72,6 +73,8 @@ class Letters:
 
 
 class TimedEngine(Engine):
+    """Writing that is timed."""
+
     steps: Steps
 
     def sample(self, *args: Any, **more: Any) -> Any:
@@ -97,11 +100,15 @@ class Timed(Online):
             return super()._learn(*args)
 
 
-def online(work: Work, steps: Steps) -> tuple[list[float], dict[str, list[float]]]:
-    """ppo, rloo or grpo: the mean reward of every update, and all that is told of it."""
+def actor(work: Work, model: LanguageModel) -> Actor:
+    """With the peer's learning rate."""
+    return Actor(model, ActorConfig(learning_rate=work.rate, precision=work.form), work.seed)
+
+
+def online(work: Work, steps: Steps) -> list[dict[str, float]]:
+    """ppo, rloo or grpo: what is told of every update."""
     whole = text.load(str(work.model))
     model = LanguageModel(whole.decoder, Endless(whole.tokenizer), whole.config, whole.place)
-    actor = Actor(model, replace(ActorConfig(), learning_rate=work.rate, precision=work.form), work.seed)
     config = OnlineConfig(
         algorithm=work.what,
         prompts=work.prompts,
@@ -111,24 +118,42 @@ def online(work: Work, steps: Steps) -> tuple[list[float], dict[str, list[float]
         unfinished=0.0,
         tokens=work.tokens,
     )
-    task = Beginnings(work.asked())
-    policy = Timed(steps, task, actor, config, work.seed)
+    policy = Timed(steps, Beginnings(work.asked()), actor(work, model), config, work.seed)
     signal = LearnedReward(Letters(), shaping=Shaping(kl_coefficient=work.beta))
-    told: dict[str, list[float]] = {}
-    for number in range(work.steps):
-        metrics = policy.improve(signal, work.batch, work.seed * 1000 + number)
-        steps.mark()
-        for name, value in metrics.extra.items():
-            told.setdefault(name, []).append(value)
-    return told["score"], told
+    return [updated(policy, signal, work, steps, number) for number in range(work.steps)]
+
+
+def offline(work: Work, steps: Steps) -> list[dict[str, float]]:
+    """dpo."""
+    asked, chosen, rejected = zip(*pairs(work, work.batch), strict=True)
+    replies = [Reply(*one) for responses in (chosen, rejected) for one in zip(asked, responses, strict=True)]
+    each = np.arange(work.batch)
+    answers = Comparisons(each, work.batch + each, np.ones_like(each), np.zeros_like(each), 2)
+    evidence = Evidence(replies, np.tile(each, 2), ("somebody",), (answers,), (each >= 0,))
+    policy = Offline(
+        Beginnings(work.asked()),
+        actor(work, text.load(str(work.model), chat=False)),
+        OfflineConfig(minibatch=work.batch, beta=work.beta),
+    )
+    return [updated(policy, Feedback(evidence, work.beta), work, steps, number) for number in range(work.steps)]
+
+
+def updated(policy: Any, signal: Any, work: Work, steps: Steps, number: int) -> dict[str, float]:
+    """One update, after which the clock is looked at."""
+    metrics = policy.improve(signal, work.batch, work.seed * 1000 + number)
+    steps.mark()
+    return metrics.extra
 
 
 def main(work: Work) -> None:
     warm_up()
     steps, clock = Steps(), Clock()
-    rewards, told = online(work, steps)
-    finish(clock.seconds(), clock.cpu_seconds(), rewards, **steps.figures(work.batch), logged=told)
+    told = (offline if work.what == "dpo" else online)(work, steps)
+    seconds, cpu_seconds = clock.seconds(), clock.cpu_seconds()
+    logged = {name: [one[name] for one in told] for name in told[0]}
+    rewards = logged["loss" if work.what == "dpo" else "score"]
+    finish(seconds, cpu_seconds, rewards, **steps.figures(work.batch), logged=logged)
 
 
 if __name__ == "__main__":
-    main(work(FORMS, tuple(set(("grpo", "rloo", "ppo")))))
+    main(work(FORMS, WHATS))

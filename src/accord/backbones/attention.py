@@ -30,7 +30,7 @@ class Fork:
     back: Int[Tensor, "token"]  # of each token in the line, its place
     pads: Int[Tensor, "pad"]  # the places where no token is
     stem: Int[Tensor, "branch"]  # from which a branch goes on
-    reads: Bool[Tensor, "branch 1 time place"]  # which places of its stem and of itself a branch's token reads
+    reads: Bool[Tensor, "branch 1 time read"]  # which places of its stem and of itself a branch's token reads
 
     def to(self, device: torch.device) -> Fork:
         """The same on a device."""
@@ -68,22 +68,19 @@ def attention(
 
 
 def forked(
-    query: Float[Tensor, "token head number"],
-    key: Float[Tensor, "token kv number"],
-    value: Float[Tensor, "token kv number"],
-    by: Fork,
-) -> Float[Tensor, "token head number"]:
-    """Of all tokens in the line."""
-    heads, kv = query.shape[1], key.shape[1]
-    laid = _Moved.apply(torch.cat([query, key, value], 1), by.there, by.back, None)
+    x: Float[Tensor, "token head number"], parts: tuple[int, int, int], by: Fork
+) -> Float[Tensor, "token query number"]:
+    """Of all tokens in the line, from their queries, keys and values, `parts` heads of each."""
+    heads, kv, _ = parts
+    laid = _Moved.apply(x, by.there, by.back, None)
     cut = by.stems[0] * by.stems[1]
     above, own = laid[:cut].unflatten(0, by.stems), laid[cut:].unflatten(0, by.branches)
-    stem = attention(*above.split((heads, kv, kv), 2))
+    stem = attention(*above.split(parts, 2))
     asked = own[:, :, :heads]
     both = torch.cat([above[:, :, heads:].index_select(0, by.stem), own[:, :, heads:]], 1)
     read, told = both.split(kv, 2)
     grouped = heads != kv
-    if grouped and query.is_cuda:  # with a mask no kernel there reads grouped heads
+    if grouped and x.is_cuda:  # with a mask no kernel there reads grouped heads
         read, told = (one.repeat_interleave(heads // kv, 2) for one in (read, told))
         grouped = False
     branch = F.scaled_dot_product_attention(

@@ -23,7 +23,7 @@ BUDGET = 4096  # tokens, pads counted, in a micro-batch
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Some pairs, and where their responses' tokens are foretold; `reply` and `time` say which token it is, of which."""
+    """Some pairs, and where responses' tokens are foretold; `reply` and `time` say which token it is, of which."""
 
     tokens: Int[Tensor, "token"]  # the prompts in one line, then what follows them: responses without their last tokens
     position: Int[Tensor, "token"]
