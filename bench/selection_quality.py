@@ -2,11 +2,11 @@
 
     python -m bench.selection_quality [--seeds N] [--quick] [--dev] [--fresh] [--data FOLDER]
 
-Twelve rewards a problem. Control: three tasks with a noisy teacher (log-odds three per standard deviation of return),
+Twelve rewards a problem. Control: two tasks with a noisy teacher (log-odds three per standard deviation of return),
 Pendulum-v1 also with one who turns a fifth of the answers round beside; 150 comparisons of 50 steps by random
 actions. Every reward of the panel is fitted and PPO learns on it for a short while; a policy's worth is its true
-return. Text: arguments (`ukp`), dialogues (`hh`) and instructions (`pandalm`); half of the groups (debates, dialogues, instructions)
-are for the choice, 600 of their answers, and a reward's worth is the log-likelihood of the other half's.
+return. Text: arguments (`ukp`), dialogues (`hh`) and instructions (`pandalm`); half of the groups (debates, dialogues,
+instructions) are for the choice, 600 of their answers, and a reward's worth is the log-likelihood of the other half's.
 
 Ways to choose, all from the same folds and answers: `select` (`rewards.select`), `accuracy` (the greatest accuracy in
 cross-validation), `default` (the first of the panel, a net of 2 x 64, of texts the sentence embedding), `largest` (most
@@ -34,7 +34,7 @@ from accord import runtime
 from accord.backbones.sentences import embed
 from accord.functional.statistics import bootstrap_interval, mean
 from accord.policies.control.ppo import PPO, PPOConfig
-from accord.rewards import words
+from accord.rewards import encoders, words
 from accord.rewards.candidates import Candidate, parameters
 from accord.rewards.crossval import Reading, tell
 from accord.rewards.denoise import taken
@@ -51,7 +51,7 @@ from bench.ours import POLICY, TASK
 from bench.peers.protocol import Clock, finish, quiet_output, warm_up
 from bench.select_speed import compared
 
-STEPS = {"Pendulum-v1": 40_000, "accord/FixedCartPole-v0": 40_000, "Reacher-v5": 40_000}
+STEPS = {"Pendulum-v1": 30_000, "accord/FixedCartPole-v0": 30_000}
 CONTROL = [*((env, "noisy") for env in STEPS), ("Pendulum-v1", "mistaken")]
 TEXT = ("ukp", "hh", "pandalm")
 WAYS = ("select", "accuracy", "default", "largest")
@@ -170,11 +170,11 @@ def _of_pairs(rows: Sequence[tuple[str, str, str, list[tuple[int, int]]]], level
     return Evidence([Reply(*key) for key in place], numbers, names, (part,), (np.ones(len(first), bool),))
 
 
-def remembered(name: str) -> Callable[[words.Texts], words.Block]:
+def remembered(name: str) -> Callable[[encoders.Part, encoders.Texts], encoders.Block]:
     """Embeddings of a data set, kept between seeds."""
     path = harness.JOURNAL / f"{name}_embedded.npz"
 
-    def read(texts: words.Texts) -> words.Block:
+    def read(part: encoders.Part, texts: encoders.Texts) -> encoders.Block:
         replies = [reply for _, reply in texts]
         known: dict[str, np.ndarray] = {}
         if path.exists():
@@ -191,7 +191,7 @@ def remembered(name: str) -> Callable[[words.Texts], words.Block]:
 
 def text(name: str, folder: Path, quick: bool, seed: int) -> tuple[list[float], Result]:
     """Log-likelihood of the answers on the other half's groups, of each reward of the panel and of the usual shares."""
-    words.PARTS["minilm"] = remembered(name)
+    encoders.READ["minilm"] = remembered(name)
     whole, rng = {"ukp": ukp, "hh": hh, "pandalm": pandalm}[name](folder), np.random.default_rng(seed)
     count = int(np.max(whole.groups)) + 1
     ours = rng.permutation(count) < count // 2

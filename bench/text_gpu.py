@@ -4,10 +4,10 @@
 
 Models of the shapes of SmolLM2-135M and Qwen3-0.6B with random weights, 8 prompts of 8 tokens, 8 responses to each, 256
 tokens a response (a model of random weights ends one in 49,152 or 151,936 tokens), every weight learning in bfloat16
-with float32 masters; the reward is the length of the text modulo 7. The first two steps are not counted: they compile,
-capture and warm up. trl at its defaults and at its fastest documented settings without an engine (bfloat16 weights, no
-checkpointing; its optimiser then has no masters); `ratio` is against the faster. Needs trl and its packages beside torch
-in the interpreter that runs it, or in `.peers/trl`.
+with float32 masters; the reward is the length of the text modulo 7. The first two steps are not counted: they
+compile, capture and warm up. trl at its defaults and at its fastest documented settings without an engine (bfloat16
+weights, no checkpointing; its optimiser then has no masters); `ratio` is against the faster. Needs trl and its packages
+beside torch in the interpreter that runs it.
 """
 
 from __future__ import annotations
@@ -62,6 +62,8 @@ class Numbers:
 
 @dataclass(frozen=True, eq=False)
 class Valued:
+    """What a reward says of replies."""
+
     mean: torch.Tensor
     spread: torch.Tensor
 

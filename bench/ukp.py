@@ -35,7 +35,7 @@ from scipy.stats import wilcoxon
 from accord import runtime
 from accord.functional.statistics import bootstrap_interval, holm, mean
 from accord.functional.uncertainty import log_sigmoid
-from accord.rewards import words
+from accord.rewards import encoders, words
 from accord.rewards.annotators import log_likelihood, questions
 from accord.rewards.candidates import Candidate
 from accord.rewards.fit import RewardConfig, fit
@@ -157,7 +157,7 @@ def one_fold(votes: Votes, number: int, form: str) -> tuple[list[float], Result]
     given = votes.evidence(~out) if form == "full" else pooled(votes, ~out)
     sides = {"chosen": logits(votes, given, each, readings[name])}
     texts = [(one.prompt, one.response) for one in votes.arguments]
-    known = {part: words.PARTS[part](texts) for part in ("length", "minilm") if part in "+".join(baselines)}
+    known = {part: encoders.fitted(part, texts)[1] for part in ("length", "minilm") if part in "+".join(baselines)}
     sides |= {name: baseline(votes, name, train, test, known) for name in baselines}
     figures: Result = {
         "reading": name,

@@ -14,7 +14,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import get_args, get_type_hints
 
-from accord.config import RunConfig
+from accord.config import ActsSection, RunConfig, TextSection, WritesSection
 
 PAGE = Path(__file__).resolve().parent / "command-line.md"
 BEGIN, END = "<!-- keys: written by docs/keys.py -->", "<!-- end of keys -->"
@@ -22,7 +22,7 @@ BEGIN, END = "<!-- keys: written by docs/keys.py -->", "<!-- end of keys -->"
 SAID = {
     "seed": "of the whole run",
     "task.id": "a Gymnasium id, or `accord/FixedCartPole-v0`; `ALE/...` with the extra `atari`",
-    "task.kind": "a Gymnasium environment; nothing else in this version",
+    "task.kind": "`control`: a Gymnasium environment; `text`: prompts that a model answers, in the next tables",
     "feedback.annotator": "who answers: a teacher, or people at the annotation page",
     "feedback.teacher.flaw": "which teacher, see [feedback.md](feedback.md)",
     "feedback.teacher.discount": "weight of a step relative to the one after it",
@@ -49,9 +49,14 @@ SAID = {
     "policy.entropy": "bonus",
     "policy.gradient_norm": "clipped to",
     "policy.log_sd": "logarithm of the standard deviation",
-    "policy.algorithm": "`ppo`; `sac`, `td3`, `auto` and `sb3:NAME` have keys of their own, in the next tables",
+    "policy.algorithm": "in an environment `ppo`; `sac`, `td3`, `auto` and `sb3:NAME` have keys of their own, in the "
+    "next tables, and so have those of text: `rloo`, `grpo`, `ppo`, `best-of-n`",
     "policy.batch": "transitions in an update",
     "policy.temperature": "weight of the entropy",
+    "task.prompts": "what the policy answers",
+    "task.gold": "the scorer that teachers and evaluation alone read",
+    "policy.n": "responses written for one that is given",
+    "policy.device": "`auto`, `cpu`, `cuda`",
     "report.episodes": "evaluated",
     "report.lang": "language",
     "report.sinks": "other tools",
@@ -85,10 +90,14 @@ def sections_of(hint: object) -> list[type]:
     return [each for each in get_args(hint) or (hint,) if isinstance(each, type) and is_dataclass(each)]
 
 
-def others() -> dict[str, list[Row]]:
-    """What the policy's section holds where another algorithm than the first is chosen."""
-    sections = sections_of(get_type_hints(RunConfig)["policy"])
-    return {each.algorithm: list(rows(each, "policy.")) for each in sections[1:]}
+def others() -> list[tuple[dict[str, str], list[Row]]]:
+    """What a section holds where another than the first is chosen: by which keys, and its rows."""
+    text = {"task.kind": "text"}
+    found = [(text, list(rows(TextSection, "task.")))]
+    for each in [*get_args(ActsSection)[1:], *get_args(WritesSection)]:
+        chosen = {"policy.algorithm": each.algorithm}
+        found.append((text | chosen if each in get_args(WritesSection) else chosen, list(rows(each, "policy."))))
+    return found
 
 
 def comments_of(owner: type) -> dict[str, str]:
@@ -138,7 +147,10 @@ def table(found: Iterable[Row]) -> str:
 
 def tables() -> str:
     """All of them, the other algorithms' under a heading each."""
-    apart = [f'### `policy.algorithm = "{name}"`\n\n{table(found)}' for name, found in others().items()]
+    apart = []
+    for chosen, found in others():
+        head = " and ".join(f'`{key} = "{word}"`' for key, word in chosen.items())
+        apart.append(f"### {head}\n\n{table(found)}")
     return "\n\n".join([table(rows(RunConfig)), *apart])
 
 

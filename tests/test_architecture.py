@@ -20,9 +20,10 @@ FLOORS = (
     ("tasks", "feedback", "rewards"),
     ("policies", "safety"),
     ("loop", "allocate", "web", "reports"),
-    ("config", "checkpoints", "measure", "build", "lineage", "trained", "chosen"),
+    ("config", "checkpoints", "measure", "winning", "written", "build", "lineage", "trained", "chosen"),
     ("tuning",),
-    ("terminal", "terminal_choice", "terminal_study", "answers", "advice", "choices", "tune", "cli", "__main__"),
+    ("terminal", "terminal_choice", "terminal_study"),
+    ("answers", "advice", "choices", "models", "tune", "cli", "__main__"),
     ("__init__",),  # the face: may name everything, and nobody imports it
 )
 RANK = {unit: rank for rank, unit in enumerate(unit for floor in FLOORS for unit in floor)}

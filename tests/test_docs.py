@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from accord import toml
-from accord.config import RunConfig
+from accord.config import RunConfig, algorithms
 from accord.feedback.teachers import FLAWS
 from accord.loop import STAGES
 
@@ -38,7 +38,7 @@ def test_contract_the_table_of_keys_is_what_the_dataclasses_say():
 
 
 def test_contract_every_key_is_documented_with_a_meaning():
-    pages = [list(script().rows(RunConfig)), *script().others().values()]
+    pages = [list(script().rows(RunConfig)), *(found for _, found in script().others())]
     rows = {key: said for page in pages for key, _, _, said in page}
     assert set(rows) == set(toml.keys(RunConfig))
     assert [key for key, said in rows.items() if not said] == []
@@ -48,10 +48,10 @@ def test_contract_a_default_of_the_table_is_read_back_as_the_default():
     rows = [(key, default.strip("`")) for key, _, default, _ in script().rows(RunConfig)]
     text = {key: default.strip('"') for key, default in rows}
     assert toml.build(RunConfig, {}, text) == RunConfig()
-    for name, found in script().others().items():
+    for chosen, found in script().others():
         text = {key: default.strip("`").strip('"') for key, _, default, _ in found}
-        given = toml.build(RunConfig, {}, {"policy.algorithm": name})
-        assert toml.build(RunConfig, {}, text) == given and given != RunConfig()
+        given = toml.build(RunConfig, {}, chosen, among=algorithms)
+        assert toml.build(RunConfig, {}, {**chosen, **text}, among=algorithms) == given and given != RunConfig()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

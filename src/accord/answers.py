@@ -37,7 +37,8 @@ def export(
     out
         The file for the policy, as `policy.zip`.
     to
-        The file for the answers; its ending says how: .jsonl, .csv, .tsv or .parquet, and .gz behind it.
+        The file for the answers; its ending says how: .jsonl, .csv, .tsv or .parquet, and .gz behind it. Without an
+        ending: a folder that `datasets` loads.
     form
         lossless (where not given): all of the store but the sealed truth, to be imported again. preferences:
         prompt, chosen, rejected, margin. approvals, ratings, rankings: likewise for those kinds of answer. clips: a
@@ -111,7 +112,7 @@ def import_(
     Parameters
     ----------
     file
-        .jsonl, .json, .csv, .tsv or .parquet, and .gz behind it.
+        .jsonl, .json, .csv, .tsv or .parquet, and .gz behind it; or a folder of `datasets`.
     place
         A folder whose store.db is used or made, or the URL of a database.
     columns

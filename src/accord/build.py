@@ -29,13 +29,12 @@ from accord.progress import Progress, Silent
 from accord.reports.run import write as write_report
 from accord.rewards.augment import PAIRS
 from accord.rewards.candidates import panel
-from accord.rewards.choice import Choice, choose
+from accord.rewards.choice import Choice, choose, only
 from accord.rewards.crossval import Reading
 from accord.rewards.entropy import StateEntropy
 from accord.rewards.fit import fit
 from accord.rewards.fitted import FittedReward
 from accord.rewards.fixed import Constant, TrueReward
-from accord.rewards.judge import Forecasts, forecast
 from accord.rewards.nets import module_class
 from accord.rewards.settings import check_kind
 from accord.sinks import open_sinks
@@ -56,10 +55,12 @@ from accord.types import (
     Reward,
     Segment,
     Shaping,
+    Signal,
     Steps,
     TaskSpec,
     segment_id,
 )
+from accord.written import Writing
 
 POOL = 8  # segments cut for each label due: enough to choose from, few enough to score in milliseconds
 POOL_LEAST = 200
@@ -86,8 +87,12 @@ def run(
     store = Store(settings.feedback.store or f"sqlite:///{out / records.STORE}")
     watched = progress or Silent()
     try:
-        made = Made(settings, store, out)
-        state = made.checkpoints.restore() if resume else loop.State()
+        made = (
+            Writing(settings, store, out)
+            if isinstance(settings.task, config.TextSection)
+            else Made(settings, store, out)
+        )
+        state = made.restore() if resume else loop.State()
         with runtime.flushed():
             with asking(settings, store, out, watched):
                 state = loop.run(made.parts(), made.plan, state, log, watched)
@@ -131,7 +136,9 @@ class Made:
         self.annotator = self._annotator()
         self.plan = self._plan()
         own = module_class(settings.reward.kind) if settings.reward.kind.startswith("module:") else None
-        self.checkpoints = checkpoints.Checkpoints(out / records.CHECKPOINTS, self.task, self.policy, own)
+        self.checkpoints = checkpoints.Checkpoints(
+            out / records.CHECKPOINTS, self.task, self.policy, self.task.recent, own
+        )
 
     def _annotator(self) -> Annotator:
         """Recorded demonstrations where they are given, else a teacher."""
@@ -170,15 +177,23 @@ class Made:
             collect=self.collect,
             ask=self.ask,
             fit=self.fit,
-            select=select_only,
-            foretell=foretell,
+            select=only,
+            foretell=measure.foretell,
             judge=self.judge,
             keep_reward=self.checkpoints.keep_reward,
             keep_policy=self.checkpoints.keep_policy,
             save=self.checkpoints.save,
             count=self.count,
-            shaping=Shaping(pessimism=self.settings.reward.pessimism),
+            signal=self.signal,
         )
+
+    def signal(self, reward: Reward) -> Signal:
+        """What the policy improves on."""
+        return LearnedReward(reward, shaping=Shaping(pessimism=self.settings.reward.pessimism))
+
+    def restore(self) -> loop.State:
+        """Where a stopped run goes on."""
+        return self.checkpoints.restore()
 
     def collect(self, round: int, seed: int) -> list[Collected]:
         """Segments near the policy: cut from the last improvement's steps, at first from random ones."""
@@ -257,7 +272,7 @@ class Made:
         if self.settings.reward.select == "fixed" or len(candidates) < 2:
             return Choice(kept, "configured", {})
         reading = Reading(self.task.spec.action.discrete, self.task.spec.picture)
-        return choose(evidence, candidates, kept, reading, seed, 0 if last is None else last.report.answers)
+        return choose(evidence, candidates, kept, {"": reading}, seed, 0 if last is None else last.report.answers)
 
     def _chosen(self, reward: Reward | None) -> dict[str, object]:
         """The configuration that the last reward was fitted with, and why that one."""
@@ -299,7 +314,9 @@ class Made:
         baselines = self._baselines(test) if settings.report.baselines else {}
         self.checkpoints.finish(self.out / records.REWARD, self.out / records.POLICY)
         chosen = records.Chosen(self._chosen(state.reward), asdict(settings.policy))
-        found = measure.result(self.task.spec.id, settings.seed, state, steps, seconds, returns, baselines, chosen)
+        beside = {name: measure.measured(each) for name, each in baselines.items()}
+        reached = measure.measured(returns)
+        found = measure.result(self.task.spec.id, settings.seed, state, steps, seconds, reached, beside, chosen)
         return replace(found, clip=self._clip())
 
     def _clip(self) -> records.Clip | records.NoClip:
@@ -327,7 +344,7 @@ class Made:
 
 def copies(settings: config.RunConfig) -> ControlConfig:
     """One copy of the environment for an algorithm that updates after every step, unless the user says more."""
-    task, policy = settings.control, settings.policy
+    task, policy = settings.control, settings.acts
     if isinstance(policy, SB3Config):  # whose copies have to reset in the call that ends them
         return replace(task, envs=task.envs or (1 if policy.off_policy() else COPIES), vectorised=False)
     if isinstance(policy, AutoConfig):
@@ -342,19 +359,19 @@ def explore_ticks(settings: config.RunConfig, spec: TaskSpec) -> int:
 
 def policy_of(task: ControlTask, settings: config.RunConfig, seed: int) -> Policy:
     """The algorithm that `policy.algorithm` names."""
-    match settings.policy:
-        case SACConfig():
-            return SAC(task, settings.policy, seed)
-        case TD3Config():
-            return TD3(task, settings.policy, seed)
+    match settings.acts:
+        case SACConfig() as config:
+            return SAC(task, config, seed)
+        case TD3Config() as config:
+            return TD3(task, config, seed)
         case AutoConfig() as auto:
             return Auto(task, auto, portfolio(task.spec, auto.arms, auto.steps, auto.gamma), seed)
-        case SB3Config():
+        case SB3Config() as config:
             from accord.policies.control.sb3_policy import SB3  # an extra: imported where it is wanted
 
-            return SB3(task, settings.policy, seed)
-        case _:
-            return PPO(task, settings.policy, seed)
+            return SB3(task, config, seed)
+        case config:
+            return PPO(task, config, seed)
 
 
 def _mean_step(segment: Segment, picture: Picture | None) -> np.ndarray:
@@ -363,17 +380,3 @@ def _mean_step(segment: Segment, picture: Picture | None) -> np.ndarray:
         raise InputError(f"control asks about steps, and this is a {type(segment).__name__}.")
     seen = segment.observation if picture is None else coarse(segment.observation, picture)
     return np.concatenate([seen, segment.action], axis=1)[segment.valid].mean(0, dtype=np.float64)
-
-
-def foretell(reward: Reward, own: Evidence) -> Forecasts:
-    """What the reward says of answers it has not seen."""
-    if not isinstance(reward, FittedReward):
-        raise InputError("only a fitted reward can foretell answers.")
-    return forecast(reward.value(own.segments), own)
-
-
-def select_only(candidates: Sequence[Reward]) -> tuple[Reward, dict[str, object]]:
-    """The one that was fitted: which kind it is to be is chosen before the fit, under folds of fewer answers."""
-    only = candidates[0]
-    named = {"chosen": only.chosen} if isinstance(only, FittedReward) else {}
-    return only, {"candidates": len(candidates), **named}

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from torch import nn
@@ -20,19 +21,36 @@ from accord.loop import State
 from accord.records import STATE
 from accord.rewards.fitted import FittedReward, load
 from accord.rewards.judge import Forecasts
-from accord.tasks.control import ControlTask
-from accord.types import InputError, Policy, Reward
+from accord.tasks.recent import Recent
+from accord.types import InputError, Learner, Reward
 
 BEFORE = -1  # the round of a policy that learned before the first question
-FIELDS = ("round", "stage", "since", "cursor", "labels", "undecided", "reward_hash", "seconds")
+FIELDS = ("round", "stage", "since", "cursor", "labels", "undecided", "reward_hash", "seconds", "watched", "stopped")
+
+
+class Resumable(Protocol):
+    """What of a task is put back: how much was done, by purpose and in all."""
+
+    @property
+    def tick(self) -> int: ...
+    def steps(self) -> Mapping[str, int]: ...
+    def resume(self, steps: Mapping[str, int], tick: int) -> None: ...
 
 
 class Checkpoints:
     """The `checkpoints` folder of one run."""
 
-    def __init__(self, folder: Path, task: ControlTask, policy: Policy, module: type[nn.Module] | None = None) -> None:
-        """`module` is the class of the user's own reward net, which a file may not name."""
-        self.folder, self.task, self.policy, self.module = folder, task, policy, module
+    def __init__(
+        self,
+        folder: Path,
+        task: Resumable,
+        policy: Learner,
+        recent: Recent | None = None,
+        module: type[nn.Module] | None = None,
+    ) -> None:
+        """`recent`: the steps that segments are cut from. `module`: the class of the user's own reward net, which a
+        file may not name."""
+        self.folder, self.task, self.policy, self.recent, self.module = folder, task, policy, recent, module
         self._reward = self._policy = self._steps = ""
 
     def keep_reward(self, reward: Reward, round: int) -> str:
@@ -67,9 +85,9 @@ class Checkpoints:
     def _keep_steps(self) -> None:
         """Once for every time that steps were taken: the first, random ones are there before there is a policy."""
         name = f"steps-{self.task.tick}"
-        if name != self._steps:
+        if self.recent is not None and name != self._steps:
             with new_folder(self.folder / name) as fresh:
-                self.task.recent.save(fresh / "recent.safetensors")
+                self.recent.save(fresh / "recent.safetensors")
             self._steps = name
 
     def restore(self) -> State:
@@ -82,10 +100,11 @@ class Checkpoints:
         self.task.resume(saved["taken"], saved["tick"])
         if self._policy:
             self.policy.load(self.folder / self._policy)
-        self.task.recent.load(self.folder / self._steps / "recent.safetensors")
+        if self.recent is not None:
+            self.recent.load(self.folder / self._steps / "recent.safetensors")
         reward = load(self.folder / self._reward, module=self.module) if self._reward else None
         forecasts = tuple(_forecasts(each) for each in saved["forecasts"])
-        small = {name: saved[name] for name in FIELDS}
+        small = {name: saved[name] for name in FIELDS} | {"watched": tuple(saved["watched"])}
         return State(**small, reward=reward, candidates=(reward,) if reward else (), forecasts=forecasts)
 
     def finish(self, reward: Path, policy: Path) -> None:

@@ -1,4 +1,4 @@
-"""The command line: accord run | select | tune | ask | serve | invite | report | export | import | forget | verify.
+"""The command line: accord run, select, tune, ask, serve, invite, report, export, import, forget, fetch, verify.
 
 Nothing heavy is imported before a command runs, so that --help answers at once. Exit codes: 0 done; 1 failed; 2 the
 user's input is wrong, told in one sentence without a traceback.
@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from accord import advice, answers, choices, tune
+from accord import advice, answers, choices, models, tune
 
 DONE, FAILED, WRONG = 0, 1, 2
 
@@ -213,6 +213,7 @@ app.command(answers.export)
 app.command(answers.import_, name="import")
 app.command(answers.forget)
 app.command(advice.ask)
+app.command(models.fetch)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from accord import toml
 from accord.allocate import AutoConfig
@@ -16,8 +16,12 @@ from accord.policies.control.ppo import PPOConfig
 from accord.policies.control.sac import SACConfig
 from accord.policies.control.sb3 import SB3Config
 from accord.policies.control.td3 import TD3Config
+from accord.policies.text.actor import ActorConfig
+from accord.policies.text.best_of_n import BestOfNConfig
+from accord.policies.text.online import OnlineConfig
 from accord.rewards.fit import RewardConfig
 from accord.tasks.control import ControlConfig
+from accord.tasks.text import TextConfig
 from accord.types import InputError
 
 SinkName = Literal["tensorboard", "mlflow", "wandb"]
@@ -81,10 +85,9 @@ class ControlSection(ControlConfig):
 
 
 @dataclass(frozen=True)
-class TextSection:
-    """Replies to prompts: `accord select` chooses a reward for them; policies of text are not in this version."""
+class TextSection(TextConfig):
+    """Prompts that a language model answers."""
 
-    id: str = "text"
     kind: Literal["text"] = "text"
 
 
@@ -114,6 +117,36 @@ class AutoSection(AutoConfig):
     """Several algorithms in one run, as a configuration names them."""
 
     algorithm: Literal["auto"] = "auto"
+
+
+@dataclass(frozen=True)
+class OnlineSection(OnlineConfig, ActorConfig):
+    """A language model that learns from its own responses."""
+
+    kl_target: float | None = None  # nats a response: `kl` is adapted towards it (arXiv:1909.08593); None: it stays
+    kl_budget: float | None = None  # nats a response beyond which improvement ends; None: no limit
+
+    def __post_init__(self) -> None:
+        OnlineConfig.__post_init__(self)
+        ActorConfig.__post_init__(self)
+        for name, value in (("kl_target", self.kl_target), ("kl_budget", self.kl_budget)):
+            if value is not None:
+                _within(f"policy.{name}", value, 1e-6, 1e6)
+
+
+@dataclass(frozen=True)
+class BestOfNSection(BestOfNConfig, ActorConfig):
+    """The start model, of whose responses the reward chooses."""
+
+    algorithm: Literal["best-of-n"] = "best-of-n"
+
+    def __post_init__(self) -> None:
+        BestOfNConfig.__post_init__(self)
+        ActorConfig.__post_init__(self)
+
+
+ActsSection = PPOSection | SACSection | TD3Section | AutoSection | SB3Config
+WritesSection = OnlineSection | BestOfNSection
 
 
 @dataclass(frozen=True)
@@ -155,7 +188,7 @@ class RunConfig:
     task: ControlSection | TextSection = field(default_factory=ControlSection)
     feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
-    policy: PPOSection | SACSection | TD3Section | AutoSection | SB3Config = field(default_factory=PPOSection)
+    policy: ActsSection | WritesSection = field(default_factory=PPOSection)
     report: ReportConfig = field(default_factory=ReportConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
 
@@ -165,12 +198,34 @@ class RunConfig:
         if isinstance(self.task, ControlSection):
             return self.task
         raise InputError(
-            f'task.kind is "{self.task.kind}": policies of text are not in this version; choose a reward for it with '
-            "accord select, or name an environment."
+            f'task.kind is "{self.task.kind}", and this needs an environment to act in: set task.kind = "control".'
         )
+
+    @property
+    def text(self) -> TextSection:
+        """The prompts. Raises InputError for a task without any."""
+        if isinstance(self.task, TextSection):
+            return self.task
+        raise InputError(f'task.kind is "{self.task.kind}", and this needs prompts: set task.kind = "text".')
+
+    @property
+    def acts(self) -> ActsSection:
+        """The algorithm that acts in an environment. Raises InputError for one of text."""
+        if isinstance(self.policy, WritesSection):
+            raise InputError(_misplaced(self.policy.algorithm, "writes texts", "control", "ppo, sac, td3 or auto"))
+        return self.policy
+
+    @property
+    def writes(self) -> WritesSection:
+        """The algorithm that writes. Raises InputError for one that acts in environments."""
+        if isinstance(self.policy, WritesSection):
+            return self.policy
+        known = "rloo, grpo, ppo or best-of-n"
+        raise InputError(_misplaced(self.policy.algorithm, "acts in environments", "text", known))
 
     def __post_init__(self) -> None:
         _within("seed", self.seed, 0, 2**32 - 1)
+        _ = self.writes if isinstance(self.task, TextSection) else self.acts
         for name, word in (("signal", self.tune.signal), ("judge", self.tune.judge)):
             if word == "truth" and not self.control.truth:
                 raise InputError(
@@ -189,12 +244,32 @@ def load(path: Path, overrides: Mapping[str, str] | None = None) -> RunConfig:
 
     Raises `InputError`, in one sentence, for a file, key, type or range that is wrong.
     """
-    return toml.build(RunConfig, toml.parse(path), overrides, source=str(path))
+    return toml.build(RunConfig, toml.parse(path), overrides, source=str(path), among=algorithms)
 
 
 def from_tree(tree: toml.Tree) -> RunConfig:
     """The configuration from the tables of `dump`, as a manifest keeps them."""
-    return toml.build(RunConfig, tree)
+    return toml.build(RunConfig, tree, among=algorithms)
+
+
+def algorithms(tree: toml.Tree) -> dict[str, tuple[type, ...]]:
+    """The sections that `policy` may be: "ppo" of an environment is not that of a language model.
+
+    Raises InputError for an algorithm of the other sort.
+    """
+    task, policy = tree.get("task", {}), tree.get("policy", {})
+    text = (task.get("kind") if isinstance(task, dict) else task) == "text"
+    named = str(policy.get("algorithm", "") if isinstance(policy, dict) else policy)
+    acting, writing = ({"sac", "td3", "auto"}, {"rloo", "grpo", "best-of-n"})
+    if text and (named in acting or named.startswith("sb3:")):
+        raise InputError(_misplaced(named, "acts in environments", "text", "rloo, grpo, ppo or best-of-n"))
+    if not text and named in writing:
+        raise InputError(_misplaced(named, "writes texts", "control", "ppo, sac, td3 or auto"))
+    return {"policy": get_args(WritesSection if text else ActsSection)}
+
+
+def _misplaced(algorithm: str, does: str, kind: str, known: str) -> str:
+    return f'policy.algorithm is "{algorithm}", which {does}, and task.kind is "{kind}": choose {known}.'
 
 
 def dump(config: RunConfig) -> toml.Tree:

@@ -153,7 +153,8 @@ def settle(final: Path) -> None:
 def hash_file(path: Path) -> str:
     """The SHA-256 of a file's content, or of a folder's: every file in it by relative name and content."""
     if path.is_file():
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        with open(path, "rb") as content:  # piece by piece: a model may be larger than the memory
+            return hashlib.file_digest(content, "sha256").hexdigest()
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")):
         if file.is_file():

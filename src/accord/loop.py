@@ -28,19 +28,25 @@ from accord.types import (
     Evidence,
     InputError,
     LearnedReward,
+    Learner,
     Metrics,
-    Policy,
     Query,
     Reward,
     SegmentId,
-    Shaping,
+    Signal,
     Skip,
-    Task,
     segment_id,
 )
 
 POLL_SECONDS = 0.5  # between looks at the store while a person answers
 PIECES = 10  # of a round's steps: between two of them, those that are taken ahead, the answers are looked at
+
+
+class Counted(Protocol):
+    """What counts a task's steps, or responses."""
+
+    def count_as(self, purpose: str) -> None: ...
+    def steps(self) -> Mapping[str, int]: ...
 
 
 class Select(Protocol):
@@ -68,8 +74,8 @@ class Plan:
 class Parts:
     """What a run is made of. Functions take the round and a seed; nothing here knows of any other part."""
 
-    task: Task
-    policy: Policy
+    task: Counted
+    policy: Learner
     store: Store
     annotator: Annotator
     collect: Callable[[int, int], list[Collected]]
@@ -82,7 +88,8 @@ class Parts:
     keep_policy: Callable[[int], str]
     save: Callable[[State], None]
     count: Callable[[Sequence[Answer]], None] = lambda answers: None  # the environment steps that giving them took
-    shaping: Shaping = Shaping()
+    signal: Callable[[Reward], Signal] = LearnedReward  # what the policy improves on
+    stop: Callable[[State], str] = lambda state: ""  # why improvement is to end here; "" goes on
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,8 @@ class State:
     reward_hash: str = ""
     candidates: tuple[Reward, ...] = ()
     forecasts: tuple[Forecasts, ...] = ()  # of uniform answers, by the reward of the round before
+    watched: tuple[Mapping[str, float], ...] = ()  # signs of over-optimisation, of every round that was judged
+    stopped: str = ""  # why the run ended before its last round
     seconds: dict[str, float] = field(default_factory=dict)
     pool: tuple[Collected, ...] = ()  # of this round; never saved: collecting again gives the same
 
@@ -108,9 +117,9 @@ Stage = Callable[[Parts, Plan, State, evidence.Cache], Outcome]
 
 
 def run(parts: Parts, plan: Plan, state: State, records: Run, progress: Progress) -> State:
-    """Goes from `state` to the end of the last round."""
+    """Goes from `state` to the end of the last round, or to where `parts.stop` ends it."""
     cache = evidence.Cache()
-    while state.round < plan.rounds:
+    while state.round < plan.rounds and not state.stopped:
         name, round = state.stage, state.round
         progress.stage(name, round, plan.rounds)
         began = time.perf_counter()
@@ -190,7 +199,7 @@ def _went_ahead(parts: Parts, plan: Plan, state: State) -> bool:
 def _learn(parts: Parts, reward: Reward, steps: int, seed: int) -> Metrics:
     """The policy learns against a frozen reward."""
     parts.task.count_as("improve")
-    return parts.policy.improve(LearnedReward(reward, shaping=parts.shaping), steps, seed)
+    return parts.policy.improve(parts.signal(reward), steps, seed)
 
 
 def _fit(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> Outcome:
@@ -230,7 +239,12 @@ def _improve(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> O
 def _judge(parts: Parts, plan: Plan, state: State, cache: evidence.Cache) -> Outcome:
     """Measures the round on what nothing was chosen by: uniform queries, asked before the reward knew the answers."""
     spent = {"labels": state.labels, "env_steps": learning_steps(parts.task)}
-    return replace(state, stage="collect", round=state.round + 1), {**parts.judge(state), **spent}
+    found = parts.judge(state)
+    if isinstance(signs := found.get("signs"), Mapping):
+        state = replace(state, watched=(*state.watched, signs))
+    state = replace(state, stopped=parts.stop(state))
+    told = {"stopped": state.stopped} if state.stopped else {}
+    return replace(state, stage="collect", round=state.round + 1), {**found, **spent, **told}
 
 
 STAGES: dict[str, Stage] = {
@@ -244,7 +258,7 @@ STAGES: dict[str, Stage] = {
 }
 
 
-def learning_steps(task: Task) -> int:
+def learning_steps(task: Counted) -> int:
     """Environment steps that the policy could learn from: all but those of evaluation."""
     return sum(n for purpose, n in task.steps().items() if purpose != "judge")
 

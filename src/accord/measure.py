@@ -17,8 +17,8 @@ from accord.feedback.store import Store
 from accord.functional.statistics import bootstrap_interval, mean
 from accord.loop import State
 from accord.rewards.fitted import FittedReward
-from accord.rewards.judge import join, judge
-from accord.types import Collected, Side, StepBatch, Steps
+from accord.rewards.judge import Forecasts, forecast, join, judge
+from accord.types import Collected, Evidence, InputError, Reply, Reward, Segment, Side, StepBatch, Steps
 
 EXAMPLES = 6  # answered comparisons shown with the reward's curves
 FRESH = 200  # segments on which reward and truth are compared
@@ -34,7 +34,16 @@ def reward_record(state: State, reward: FittedReward, fresh: Sequence[Collected]
     values = reward.value([made.segment for made in fresh]).mean(0)
     truth = np.array([np.nan if made.truth is None else made.truth.sum() for made in fresh], np.float64)
     known = np.isfinite(truth)
+    if not known.any():
+        return judge(join(state.forecasts)).record()
     return judge(join(state.forecasts), values[known], truth[known]).record()
+
+
+def foretell(reward: Reward, own: Evidence) -> Forecasts:
+    """What the reward says of answers it has not seen."""
+    if not isinstance(reward, FittedReward):
+        raise InputError("only a fitted reward can foretell answers.")
+    return forecast(reward.value(own.segments), own)
 
 
 def fit_record(reward: FittedReward) -> dict[str, Any]:
@@ -55,16 +64,15 @@ def _finite(**values: float) -> dict[str, Any]:
 
 
 def examples(store: Store, state: State, reward: FittedReward) -> list[dict[str, Any]]:
-    """Some of the round's answered comparisons: what was said, what the reward says, step by step."""
+    """Some of the round's answered comparisons: what was said, what the reward says, step by step; of replies, them."""
     answers = [a for a in store.answers(after=state.since, upto=state.cursor) if isinstance(a.value, Side)]
     queries = {query.id: query for query in store.queries([answer.query for answer in answers[:EXAMPLES]])}
     shown = []
     for answer in answers[:EXAMPLES]:
         query, side = queries[answer.query], answer.value
         segments = store.segments(query.segments)
-        if not isinstance(side, Side) or not all(isinstance(segment, Steps) for segment in segments):
+        if not isinstance(side, Side):
             continue
-        first, second = (curve(reward, segment) for segment in segments if isinstance(segment, Steps))
         difference = reward.value(segments).mean(0)
         shown.append(
             {
@@ -76,10 +84,19 @@ def examples(store: Store, state: State, reward: FittedReward) -> list[dict[str,
                 "levels": side.levels,
                 "annotator": answer.annotator,
                 "p": float(1 / (1 + np.exp(difference[1] - difference[0]))),
-                "curves": {"first": first, "second": second},
+                **_pictured(reward, segments),
             }
         )
     return shown
+
+
+def _pictured(reward: FittedReward, segments: Sequence[Segment]) -> dict[str, Any]:
+    """Two segments as a reader sees them: replies as texts, steps as the reward's curves."""
+    replies = [segment.response for segment in segments if isinstance(segment, Reply)]
+    if len(replies) == 2 and isinstance(segments[0], Reply):
+        return {"texts": {"prompt": segments[0].prompt, "first": replies[0], "second": replies[1]}}
+    curves = [curve(reward, segment) for segment in segments if isinstance(segment, Steps)]
+    return {"curves": dict(zip(("first", "second"), curves, strict=False))}
 
 
 def curve(reward: FittedReward, segment: Steps) -> list[float]:
@@ -112,12 +129,11 @@ def result(
     state: State,
     steps: Mapping[str, int],
     seconds: float,
-    returns: Float[np.ndarray, "episode"],
-    baselines: Mapping[str, Float[np.ndarray, "episode"]],
+    reached: records.Return | None,
+    beside: Mapping[str, records.Return],
     chosen: records.Chosen,
 ) -> records.Result:
-    """`result.json`. `baselines` holds random, constant and true, or nothing: then they are "not measured"."""
-    beside = {name: measured(each) for name, each in baselines.items()}
+    """`result.json`. `beside` holds random, constant and true, or nothing: then they are "not measured"."""
     means = {name: each.mean for name, each in beside.items()}
     spent = {name: state.seconds.get(name, 0.0) for name in ("collect", "fit", "improve")}
     return records.Result(
@@ -126,12 +142,12 @@ def result(
         labels=state.labels,
         env_steps=sum(steps.values()),
         seconds=records.Seconds(seconds, **spent),
-        true_return=measured(returns),
+        true_return=reached,
         random_return=means.get("random"),
         constant_reward_return=means.get("constant"),
         reward=quality(state),
         chosen=chosen,
         true_reward_return=means.get("true"),
-        baselines=beside,
+        baselines=dict(beside),
         env_steps_by=dict(steps),
     )

@@ -21,13 +21,13 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
 from accord import runtime
 from accord.durable import append_line, decode, drop_torn_line, encode, is_leftover, read_lines, settle, write_json
-from accord.types import Answer, InputError, Sink
+from accord.types import Answer, InputError
 
 MANIFEST, METRICS, RESULT, REPORT = "manifest.json", "metrics.jsonl", "result.json", "report.html"
 CHECKPOINTS, POLICY, REWARD, STORE, CLIP = "checkpoints", "policy", "reward", "store.db", "clip.webp"
@@ -89,6 +89,41 @@ class Clip:
     height: int
 
 
+@dataclass(frozen=True)
+class Share:
+    """A share with its 95% interval over so many prompts."""
+
+    mean: float
+    ci95: tuple[float, float]
+    prompts: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One prompt with a response of the start model and one of the final policy, and their gold scores."""
+
+    prompt: str
+    start: str
+    policy: str
+    start_gold: float | None = None
+    policy_gold: float | None = None
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What is measured of a policy of text, on `prompts` prompts, of which `heldout` were kept apart from learning."""
+
+    prompts: int
+    heldout: int
+    win_rate: Share | None  # against the start model by the gold scorer; a tie is half a win
+    kl: float  # nats a response, from the start model
+    tokens: float  # of a response
+    start_tokens: float
+    proxy: float  # the reward's mean over the start model's, in deviations of the latter
+    stopped: str = ""  # why the run ended before its last round
+    samples: tuple[Sample, ...] = ()
+
+
 Why = Literal["off", "mode", "failed"]  # report.clip is false; the environment has no picture; rendering failed here
 
 
@@ -109,7 +144,7 @@ class Result:
     labels: int
     env_steps: int
     seconds: Seconds
-    true_return: Return
+    true_return: Return | None
     random_return: float | None
     constant_reward_return: float | None
     reward: RewardQuality
@@ -118,6 +153,14 @@ class Result:
     baselines: Mapping[str, Return] = field(default_factory=dict)  # the three of them with their intervals
     env_steps_by: Mapping[str, int] = field(default_factory=dict)  # by purpose; their sum is `env_steps`
     clip: Clip | NoClip | None = None
+    texts: Texts | None = None
+
+
+class Sink(Protocol):
+    """Receives each record as it is written (TensorBoard, MLflow, W&B)."""
+
+    def write(self, record: Mapping[str, object]) -> None: ...
+    def close(self) -> None: ...
 
 
 class Run:

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from accord.types import InputError, Sink
+from accord.records import Sink
+from accord.types import InputError
 
 
 class TensorBoardSink:

@@ -14,8 +14,9 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from accord.progress import Progress
-from accord.records import Result, Return
+from accord.records import Result, Return, Texts
 
+WRITING = {"start": "start model", "constant": "constant reward", "true": "gold scorer as reward"}
 BASELINES = {"random": "random policy", "constant": "constant reward", "true": "true reward"}
 
 
@@ -139,20 +140,45 @@ def summary(result: Result, folder: Path, page: Path | None) -> Table:
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     true = result.true_return
     table.add_row("task", f"{result.task}, seed {result.seed}")
-    table.add_row("true return", f"{_return(true)}, sd {true.std:,.1f} over {true.episodes:,} episodes")
-    for name, value in (
-        ("random", result.random_return),
-        ("constant", result.constant_reward_return),
-        ("true", result.true_reward_return),
-    ):
-        known = result.baselines.get(name)
-        table.add_row(BASELINES[name], _return(known) if known else _number(value))
+    if result.texts is not None:
+        _of_texts(table, result, result.texts)
+    else:
+        told = (
+            "not measured" if true is None else f"{_return(true)}, sd {true.std:,.1f} over {true.episodes:,} episodes"
+        )
+        table.add_row("true return", told)
+        for name, value in (
+            ("random", result.random_return),
+            ("constant", result.constant_reward_return),
+            ("true", result.true_reward_return),
+        ):
+            known = result.baselines.get(name)
+            table.add_row(BASELINES[name], _return(known) if known else _number(value))
     table.add_row("reward's accuracy", _accuracy(result))
-    table.add_row("spent", f"{result.labels:,} labels, {result.env_steps:,} steps, {result.seconds.total:,.1f} s")
+    unit = "steps" if result.texts is None else "responses"
+    table.add_row("spent", f"{result.labels:,} labels, {result.env_steps:,} {unit}, {result.seconds.total:,.1f} s")
     table.add_row("folder", str(folder))
     if page is not None:
         table.add_row("report", str(page))
     return table
+
+
+def _of_texts(table: Table, result: Result, texts: Texts) -> None:
+    """Gold scores, which are small numbers, and what is measured of texts alone."""
+    rows = {"policy": result.true_return, **{name: result.baselines.get(name) for name in WRITING}}
+    for name, value in rows.items():
+        told = (
+            "not measured" if value is None else f"{value.mean:.3f} (95%: {value.ci95[0]:.3f} to {value.ci95[1]:.3f})"
+        )
+        table.add_row(f"gold score, {WRITING.get(name, name)}", told)
+    won = texts.win_rate
+    told = "not measured" if won is None else f"{won.mean:.2f} (95%: {won.ci95[0]:.2f} to {won.ci95[1]:.2f})"
+    table.add_row("win rate against the start", told)
+    table.add_row(
+        "KL", f"{texts.kl:.1f} nats a response, {texts.tokens:.0f} tokens (at the start {texts.start_tokens:.0f})"
+    )
+    if texts.stopped:
+        table.add_row("ended early", texts.stopped)
 
 
 def clock_time(seconds: float) -> str:

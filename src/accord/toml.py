@@ -15,7 +15,7 @@ import json
 import math
 import tomllib
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -50,14 +50,21 @@ def parse(path: Path) -> Tree:
         raise InputError(f"{path} cannot be read as text ({error}); give the path of a TOML file.") from None
 
 
-def build(owner: type[Section], tree: Tree, overrides: Mapping[str, str] | None = None, source: str = "") -> Section:
+def build(
+    owner: type[Section],
+    tree: Tree,
+    overrides: Mapping[str, str] | None = None,
+    source: str = "",
+    among: Callable[[Tree], Mapping[str, tuple[type, ...]]] = lambda tree: {},
+) -> Section:
     """The dataclass `owner` from a tree of tables and, on top, dotted keys with their values as text.
 
+    `among` says, of the whole tree, which dataclasses a section may be here, where those are fewer than its type says.
     Raises `InputError` for an unknown key (naming the nearest valid one) and for a value that is not of its type.
     """
     for path, text in (overrides or {}).items():
         tree = _with(tree, path.replace("-", "_").split("."), Text(text))
-    return _Reader(owner, source).section((owner,), tree, "")
+    return _Reader(owner, source, among(tree)).section((owner,), tree, "")
 
 
 def plain(config: object) -> Tree:
@@ -99,9 +106,10 @@ def keys(owner: type, above: str = "") -> list[str]:
 class _Reader:
     """Walks a tree beside the dataclasses it must fit. Knows the root and the file for the sake of its messages."""
 
-    def __init__(self, root: type, source: str) -> None:
+    def __init__(self, root: type, source: str, among: Mapping[str, tuple[type, ...]]) -> None:
         self.root = root
         self.source = source
+        self.among = among
 
     def section(self, owners: tuple[type, ...], tree: Tree, above: str) -> Any:
         """One dataclass, its sections first."""
@@ -117,7 +125,7 @@ class _Reader:
             field = named[name]
             values[field.name] = self._field(hints[field.name], value, above + name, field.default)
         for name, field in named.items():  # a section that is left out has its defaults, through the same door
-            sections = _sections(hints[field.name])
+            sections = self._may_be(hints[field.name], above + name)
             if field.name not in values and sections:
                 values[field.name] = self.section(sections, {}, f"{above}{name}.")
             elif field.name not in values and field.default is field.default_factory is MISSING:
@@ -125,8 +133,11 @@ class _Reader:
                 raise InputError(f"{above}{name} is missing{self._place()}; it must be {needed}: add it.")
         return owner(**values)
 
+    def _may_be(self, hint: Any, path: str) -> tuple[type, ...]:
+        return self.among.get(path) or _sections(hint)
+
     def _field(self, hint: Any, value: Any, path: str, default: Any) -> Any:
-        sections = _sections(hint)
+        sections = self._may_be(hint, path)
         if not sections:
             return self._value(hint, value, path, default)
         if isinstance(value, str):
@@ -166,7 +177,7 @@ class _Reader:
         tag = next(tag for tag in TAGS if all(tag in _names(owner) for owner in owners))
         if tag not in tree:
             return owners[0]
-        known = {_default(owner, tag): owner for owner in owners}
+        known = {word: owner for owner in owners for word in _tags(owner, tag)}
         for name, owner in known.items():  # "sb3:PPO" stands for all words that begin with "sb3:"
             if ":" in name and str(tree[tag]).startswith(name.partition(":")[0] + ":"):
                 return owner
@@ -282,8 +293,10 @@ def _names(owner: type) -> Iterator[str]:
     return (field.name for field in _fields(owner))
 
 
-def _default(owner: type, name: str) -> Any:
-    return next(field.default for field in _fields(owner) if field.name == name)
+def _tags(owner: type, tag: str) -> tuple[str, ...]:
+    """The words by which a dataclass is chosen: those that its tag may be, or the default where that is any text."""
+    words = get_args(get_type_hints(owner)[tag])
+    return words or tuple(str(field.default) for field in _fields(owner) if field.name == tag)
 
 
 def _key(field: Field[Any]) -> str:

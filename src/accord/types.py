@@ -279,10 +279,10 @@ class StepBatch:
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """Mean and spread (standard deviation over members), per step; invalid steps are worth 0."""
+    """Mean and spread (standard deviation over members), per step [batch, time] or reply; invalid steps are worth 0."""
 
-    mean: Float[Tensor, "batch time"]
-    spread: Float[Tensor, "batch time"]
+    mean: Float[Tensor, "*scored"]
+    spread: Float[Tensor, "*scored"]
 
 
 @runtime_checkable
@@ -291,8 +291,15 @@ class Reward(Protocol):
 
     @property
     def version(self) -> int: ...
-
     def __call__(self, batch: StepBatch) -> Scored: ...
+
+
+class ReplyReward(Protocol):
+    """The same for replies, as policies of text read it."""
+
+    @property
+    def version(self) -> int: ...
+    def __call__(self, replies: Sequence[Reply]) -> Scored: ...
 
 
 @dataclass(frozen=True)
@@ -310,7 +317,7 @@ class Shaping:
 class LearnedReward:
     """A signal: a reward, costs to be kept low, and their shaping."""
 
-    reward: Reward
+    reward: Reward | ReplyReward
     costs: tuple[Reward, ...] = ()
     shaping: Shaping = Shaping()
 
@@ -410,24 +417,25 @@ class Metrics:
     extra: Mapping[str, float] = field(default_factory=dict)
 
 
-@runtime_checkable
-class Policy(Protocol):
-    """Acts, and improves itself against a signal. `version` rises with every improvement."""
+class Learner(Protocol):
+    """Improves itself against a signal. `version` rises with every improvement."""
 
     version: int
+
+    def improve(self, signal: Signal, budget: int, seed: int) -> Metrics: ...  # for `budget` steps, or responses
+    def save(self, folder: Path) -> None: ...
+    def load(self, folder: Path) -> None: ...
+
+
+@runtime_checkable
+class Policy(Learner, Protocol):
+    """Acts too, step by step."""
 
     def act(self, observation: Real[np.ndarray, "env observation"], seed: int | None = None) -> np.ndarray:
         """The most likely action; a draw from the policy where a seed is given. One with a memory has an empty one."""
         ...
 
     def acting(self) -> Acting: ...  # in episodes that begin with its first call
-
-    def improve(self, signal: Signal, budget: int, seed: int) -> Metrics:
-        """Learns for `budget` environment steps."""
-        ...
-
-    def save(self, folder: Path) -> None: ...
-    def load(self, folder: Path) -> None: ...
 
 
 @runtime_checkable
@@ -439,11 +447,3 @@ class Annotator(Protocol):
     def work(self) -> int:
         """Answers what is open now; returns how many answers were stored (0 for a person: they come by themselves)."""
         ...
-
-
-@runtime_checkable
-class Sink(Protocol):
-    """Receives each record as it is written (TensorBoard, MLflow, W&B)."""
-
-    def write(self, record: Mapping[str, object]) -> None: ...
-    def close(self) -> None: ...

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accord.functional.kl import estimate, k1, k2, k3, sequence_sum, step_mean
+from accord.functional.kl import adapted, estimate, k1, k2, k3, sequence_sum, step_mean
 
 LOGITS = torch.tensor([0.3, -1.2, 0.7, 0.0], dtype=torch.float64)
 REF = torch.tensor([0.1, -0.4, 0.2, 0.5], dtype=torch.float64).log_softmax(0)
@@ -78,3 +78,10 @@ def test_golden_sums_and_means_leave_invalid_steps_out():
     assert sequence_sum(per_step, valid).tolist() == [3.0, 4.0]
     assert step_mean(per_step, valid).item() == pytest.approx(7 / 3)
     assert step_mean(per_step, torch.zeros_like(valid)).item() == 0.0
+
+
+def test_golden_a_coefficient_moves_towards_its_target():
+    assert adapted(0.1, measured=12.0, target=10.0) == pytest.approx(0.1 * 1.02)  # a tenth of the excess of a fifth
+    assert adapted(0.1, measured=50.0, target=10.0) == pytest.approx(0.1 * 1.02)  # which is the most
+    assert adapted(0.1, measured=10.0, target=10.0) == 0.1
+    assert adapted(0.1, measured=1.0, target=10.0) == pytest.approx(0.1 * 0.98)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accord.functional.returns import generalised_advantage, one_step_return
+from accord.functional.returns import generalised_advantage, group_relative, leave_one_out, one_step_return
 
 
 def column(*values: float) -> torch.Tensor:
@@ -91,3 +91,18 @@ def test_invariance_environments_do_not_mix(seed: int):
 def test_golden_what_follows_the_end_is_worth_nothing():
     found = one_step_return(torch.tensor([1.0, 1.0]), torch.tensor([0.9, 0.0]), torch.tensor([10.0, 10.0]))
     assert found.tolist() == [10.0, 1.0]
+
+
+def test_golden_leave_one_out_is_the_score_less_the_others_mean():
+    found = leave_one_out(torch.tensor([[1.0, 2.0, 6.0]]))
+    assert found.tolist() == [[1 - 4.0, 2 - 3.5, 6 - 1.5]]
+
+
+def test_golden_group_relative_by_each_deviation():
+    score = torch.tensor([[0.0, 2.0], [5.0, 5.0]])
+    assert group_relative(score, "none").tolist() == [[-1.0, 1.0], [0.0, 0.0]]
+    group = group_relative(score, "group")
+    assert group[0].tolist() == pytest.approx([-1 / (2**0.5 + 1e-4), 1 / (2**0.5 + 1e-4)])
+    assert group[1].tolist() == [0.0, 0.0]
+    batch = group_relative(score, "batch")  # the deviation of -1, 1, 0, 0
+    assert batch[0, 1].item() == pytest.approx(1 / ((2 / 3) ** 0.5 + 1e-4))

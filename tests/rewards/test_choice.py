@@ -27,26 +27,26 @@ def test_golden_a_choice_is_due_whenever_answers_have_grown_by_half():
 
 
 def test_learning_another_takes_its_place_only_where_answers_leave_no_doubt():
-    bent = choose(compared(240, curved=True), [LINEAR, KERNEL], LINEAR, Reading(), 0, 0)
+    bent = choose(compared(240, curved=True), [LINEAR, KERNEL], LINEAR, {"": Reading()}, 0, 0)
     assert bent.candidate == KERNEL and "likelier than linear" in bent.why
     gain, error = bent.record()["gains"][KERNEL.name]
     assert gain > 2.0 * error > 0.0
     for seed in range(3):  # equals: whatever is there stays
         for kept in (LINEAR, KERNEL):
-            found = choose(compared(100, seed), [LINEAR, KERNEL], kept, Reading(), seed, 0)
+            found = choose(compared(100, seed), [LINEAR, KERNEL], kept, {"": Reading()}, seed, 0)
             assert found.candidate == kept and "kept" in found.why
 
 
 def test_golden_what_was_configured_is_kept_while_there_is_little_to_go_by(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(choice, "tell", None)  # nothing is fitted
     few = compared(30, curved=True)
-    assert choose(few, [LINEAR, KERNEL], LINEAR, Reading(), 0, 0).why == "configured"
+    assert choose(few, [LINEAR, KERNEL], LINEAR, {"": Reading()}, 0, 0).why == "configured"
     same = compared(50, curved=True)
-    assert choose(same, [LINEAR, KERNEL], KERNEL, Reading(), 0, 45).candidate == KERNEL
+    assert choose(same, [LINEAR, KERNEL], KERNEL, {"": Reading()}, 0, 45).candidate == KERNEL
     lone = replace(compared(50), groups=np.zeros(48, np.int64))
-    assert "too few episodes" in choose(lone, [LINEAR, KERNEL], LINEAR, Reading(), 0, 0).why
+    assert "too few episodes" in choose(lone, [LINEAR, KERNEL], LINEAR, {"": Reading()}, 0, 0).why
 
 
 def test_invariance_the_same_arguments_choose_the_same():
-    first, second = (choose(compared(60), [LINEAR, KERNEL], LINEAR, Reading(), 5, 0).record() for _ in range(2))
+    first, second = (choose(compared(60), [LINEAR, KERNEL], LINEAR, {"": Reading()}, 5, 0).record() for _ in range(2))
     assert first == second

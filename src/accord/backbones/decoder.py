@@ -26,6 +26,19 @@ from accord.backbones.attention import Fork, attention, forked
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """Rotary positions for longer rows, as Llama 3.1 has them (arXiv:2407.21783): slow turns are slowed by `factor`.
+
+    Slow: fewer than `low` turns over `original` tokens; fast ones, more than `high`, stay; between them it is graded.
+    """
+
+    factor: float
+    low: float
+    high: float
+    original: int
+
+
+@dataclass(frozen=True)
 class Shape:
     """Sizes of a decoder. `context` is the longest row it was made for, in tokens."""
 
@@ -42,6 +55,7 @@ class Shape:
     tied: bool = True  # the output is the embedding
     bias: bool = False  # on queries, keys and values
     normed: bool = False  # queries and keys, head by head
+    stretch: Stretch | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +187,9 @@ class Block(nn.Module):
 class Decoder(nn.Module):
     """Tokens to hidden states, after the last norm; `head` is what they are multiplied by to be logits."""
 
+    cosine: Tensor
+    sine: Tensor
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
@@ -180,10 +197,10 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList([Block(shape) for _ in range(shape.layers)])
         self.norm = nn.Parameter(torch.ones(shape.width))
         self.output = None if shape.tied else nn.Parameter(torch.empty(shape.vocabulary, shape.width))
-        frequency = shape.base ** (-torch.arange(0, shape.head, 2, dtype=torch.float64) / shape.head)
-        angle = torch.outer(torch.arange(shape.context, dtype=torch.float64), frequency)
+        angle = torch.outer(torch.arange(shape.context, dtype=torch.float64), frequencies(shape))
         self.register_buffer("cosine", angle.cos().float(), persistent=False)
         self.register_buffer("sine", angle.sin().float(), persistent=False)
+        self.read, self.branch, self.write = Block.forward, Block.fork, Block.step
 
     cosine: Tensor
     sine: Tensor
@@ -198,7 +215,7 @@ class Decoder(nn.Module):
         turn = self._turn(torch.arange(tokens.shape[1], device=tokens.device), x.dtype)
         for layer, block in enumerate(self.layers()):
             kept = None if cache is None else (cache.keys[layer], cache.values[layer])
-            x = block(x, turn, kept)
+            x = self.read(block, x, turn, kept)
         return norm(x, self.norm, self.shape.epsilon)
 
     def fork(
@@ -208,7 +225,7 @@ class Decoder(nn.Module):
         x = F.embedding(tokens, self.embedding)
         turn = self._turn(position, x.dtype)
         for block in self.layers():
-            x = block.fork(x, turn, by)
+            x = self.branch(block, x, turn, by)
         return norm(x, self.norm, self.shape.epsilon)
 
     def step(self, token: Int[Tensor, "row"], position: Int[Tensor, "row"], cache: Cache) -> Float[Tensor, "row width"]:
@@ -220,7 +237,7 @@ class Decoder(nn.Module):
         hidden = torch.zeros(later.shape, dtype=x.dtype, device=x.device).masked_fill_(later, float("-inf"))
         hidden = hidden[:, None, None]
         for layer, block in enumerate(self.layers()):
-            x = block.step(x, turn, (cache.keys[layer], cache.values[layer]), place, hidden)
+            x = self.write(block, x, turn, (cache.keys[layer], cache.values[layer]), place, hidden)
         return norm(x, self.norm, self.shape.epsilon)
 
     def _turn(self, position: Int[Tensor, "*row"], dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -232,6 +249,10 @@ class Decoder(nn.Module):
         shape, like = self.shape, self.embedding
         size = (shape.layers, rows, shape.kv_heads, places, shape.head)
         return Cache(like.new_zeros(size), like.new_zeros(size))
+
+    def compiled(self) -> None:
+        """Blocks are compiled when they are first used: one graph for all of them, as they differ in weights alone."""
+        self.read, self.branch, self.write = map(torch.compile, (Block.forward, Block.fork, Block.step))
 
     def layers(self) -> list[Block]:
         """The blocks in their order."""
@@ -266,11 +287,25 @@ def norm(x: Float[Tensor, "*row number"], weight: Float[Tensor, "number"], epsil
     return F.rms_norm(x, weight.shape, weight, epsilon)
 
 
+def frequencies(shape: Shape) -> Float[Tensor, "half"]:
+    """Radians a token by which each pair of a head's numbers is turned."""
+    plain = shape.base ** (-torch.arange(0, shape.head, 2, dtype=torch.float64) / shape.head)
+    if (stretch := shape.stretch) is None:
+        return plain
+    turns = stretch.original * plain / (2.0 * torch.pi)
+    kept = ((turns - stretch.low) / (stretch.high - stretch.low)).clamp(0.0, 1.0)
+    return plain * (kept + (1.0 - kept) / stretch.factor)
+
+
 def rotated(
     x: Float[Tensor, "*row head number"], cosine: Tensor, sine: Tensor, heads: int
 ) -> Float[Tensor, "*row head number"]:
     """The first heads turned: the two halves of each are the two axes of a plane. The others are left as they are."""
-    return _Rotated.apply(x, cosine, sine, heads)
+    if not torch.compiler.is_compiling():
+        return _Rotated.apply(x, cosine, sine, heads)
+    one, other = x[..., :heads, :].chunk(2, -1)
+    turned = torch.cat([one * cosine - other * sine, other * cosine + one * sine], -1)
+    return torch.cat([turned, x[..., heads:, :]], -2)
 
 
 class _Rotated(torch.autograd.Function):

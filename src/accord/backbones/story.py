@@ -5,10 +5,10 @@ The 260,000 parameters of stories260K write stories of a few sentences, so that 
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Sequence
 from hashlib import sha256
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +108,7 @@ class StoryTokens:
     def _best(self, ids: Sequence[int]) -> tuple[int, int] | None:
         """Where the pair stands whose join has the highest score (the leftmost of equals), and the join."""
         found: tuple[float, int, int] | None = None
-        for at, (one, other) in enumerate(pairwise(ids)):
+        for at, (one, other) in enumerate(itertools.pairwise(ids)):
             joined = self.place.get(self.pieces[one] + self.pieces[other])
             if joined is not None and (found is None or self.scores[joined] > found[0]):
                 found = self.scores[joined], at, joined

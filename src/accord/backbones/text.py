@@ -2,7 +2,7 @@
 
 smollm2            SmolLM2-135M-Instruct, brought by `accord fetch smollm2`
 FOLDER             as Transformers writes it
-FILE.gguf          converted once into a folder, which is kept
+FILE.gguf          converted once into a folder, which is kept in the cache
 FILE.bin           of llama2.c, with tok512.bin beside it
 """
 
@@ -15,12 +15,12 @@ from typing import Any
 
 import torch
 
-from accord.backbones import story, tokens, weights
+from accord.backbones import fetch, gguf, story, tokens, weights
 from accord.backbones.decoder import Decoder
 from accord.backbones.tokens import Tokenizer
 from accord.types import InputError
 
-STORY_TOKENS = "tok512.bin"
+SMALL, STORY_TOKENS = "smollm2", "tok512.bin"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +39,23 @@ def load(name: str, dtype: torch.dtype = torch.float32, chat: bool | None = None
     if place.is_file() and place.suffix == ".bin":
         decoder, tokenizer = story.read(place, dtype), story.StoryTokens(place.with_name(STORY_TOKENS))
         found = LanguageModel(decoder, tokenizer, weights.config_of(decoder.shape), place)
-    elif place.is_dir():
-        described = weights.described(place)
-        tokenizer = tokens.FolderTokens(place, chat)
-        found = LanguageModel(weights.read(place, dtype), tokenizer, described.config, place)
     else:
-        raise InputError(f'"{name}" is no language model here: name a folder, a .gguf file or a .bin file of llama2.c.')
+        folder = _folder(name)
+        config = weights.described(folder).config
+        found = LanguageModel(weights.read(folder, dtype), tokens.FolderTokens(folder, chat), config, folder)
     tokens.check(found.tokenizer, found.decoder.shape.vocabulary, name)
     return found
+
+
+def _folder(name: str) -> Path:
+    """The folder, as Transformers writes them, of the model that a name stands for."""
+    place = Path(name)
+    if name == SMALL:
+        return fetch.found(name)
+    if name and place.is_dir():
+        return place
+    if place.is_file() and place.suffix == ".gguf":
+        return gguf.converted(place)
+    raise InputError(
+        f'"{name}" is no language model here: name {SMALL}, a folder, a .gguf file or a .bin file of llama2.c.'
+    )

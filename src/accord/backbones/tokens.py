@@ -38,9 +38,12 @@ class FolderTokens:
         except ModuleNotFoundError as error:
             raise InputError(f"transformers is missing ({error}): pip install 'accord[text]' and run again.") from error
         try:
-            self.inner = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{folder} holds no tokenizer ({error}): save it beside the model.") from error
+            self.inner = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        except Exception as error:  # a reader of foreign files may raise anything
+            said = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"{folder} holds no tokenizer that can be read ({said}): save it beside the model."
+            ) from error
         self.chat = bool(self.inner.chat_template) if chat is None else chat
         if self.chat and not self.inner.chat_template:
             raise InputError(f"{folder} has no chat template: give it one, or set task.chat = false for plain text.")

@@ -119,7 +119,8 @@ def with_interval(value: Estimate, lang: Language) -> tuple[str, str]:
     """The mean, and its interval in brackets where there is one."""
     if value.low is None or value.high is None:
         return number(value.mean), ""
-    digits = 0 if max(abs(value.low), abs(value.high)) >= 100 else 1
+    size = max(abs(value.low), abs(value.high))
+    digits = 0 if size >= 100 else 1 if size >= 1 else 2
     span = say("span", lang, low=number(value.low, digits), high=number(value.high, digits))
     return number(value.mean, digits), f" ({span})"
 

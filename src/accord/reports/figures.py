@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+from accord.reports.against_kl import against_kl
 from accord.reports.drawing import (
     TONES,
     Figure,
@@ -40,6 +41,7 @@ def figures(run: Run, lang: Language) -> dict[str, Figure]:
         "baselines": baselines(Returns.read(run.result), lang),
         "curve_labels": curve(run, "labels", lang),
         "curve_steps": curve(run, "env_steps", lang),
+        "against_kl": against_kl(run, lang),
         "accuracy": accuracy(run, lang),
         "reliability": reliability(run, lang),
         "scatter": scatter(run, lang),

@@ -13,11 +13,11 @@ from typing import Any
 from accord import toml
 from accord.durable import write_bytes
 from accord.records import REPORT
-from accord.reports import clip, shell, view
+from accord.reports import clip, shell, texts, view
 from accord.reports.figures import figures
 from accord.reports.read import Run, at, estimate, mapping_at, number_at
 from accord.reports.verdict import Returns, accuracy_of, judged, result_sentence, terminates, unit_of, verdicts
-from accord.reports.words import LANGUAGES, Language
+from accord.reports.words import LANGUAGES, OF_TEXT, Language
 
 
 def write(folder: Path, lang: Language | None = None) -> Path:
@@ -39,8 +39,10 @@ def _configured(run: Run) -> Language:
 
 def render(run: Run, lang: Language = "en") -> str:
     """The whole page as text."""
-    drawn = {each: figures(run, each) for each in LANGUAGES}
-    return shell.page("page.html.jinja", f"{task_of(run)} · accord", drawn, lang, {"run": run, **_content(run)})
+    voices = {each: OF_TEXT[each] if texts.written(run) else each for each in LANGUAGES}
+    drawn = {name: figures(run, voice) for name, voice in voices.items()}
+    content = {"run": run, **_content(run, voices)}
+    return shell.page("page.html.jinja", f"{task_of(run)} · accord", drawn, lang, content, texts.written(run))
 
 
 def task_of(run: Run) -> str:
@@ -48,14 +50,14 @@ def task_of(run: Run) -> str:
     return str(at(run.result, "task") or at(run.configuration, "task", "id") or run.folder.name)
 
 
-def _content(run: Run) -> dict[str, Any]:
+def _content(run: Run, voices: Mapping[Language, Language]) -> dict[str, Any]:
     """Everything the template shows, so that it only sets type."""
-    chips = zip(*(verdicts(run, each) for each in LANGUAGES), strict=True)
+    chips = zip(*(verdicts(run, voice) for voice in voices.values()), strict=True)
     result = run.result
     return {
         "task": task_of(run),
         "seed": at(run.manifest, "seed") if at(run.manifest, "seed") is not None else at(result, "seed"),
-        "sentence": {each: result_sentence(result, each, unit_of(run)) for each in LANGUAGES},
+        "sentence": {name: result_sentence(result, voice, unit_of(run)) for name, voice in voices.items()},
         "chips": [dict(zip(LANGUAGES, pair, strict=True)) for pair in chips],
         "clip": clip.shown(run, task_of(run)),
         "no_clip": clip.absent(run),
@@ -64,7 +66,8 @@ def _content(run: Run) -> dict[str, Any]:
         "terminates": terminates(run),
         "accuracy": accuracy_of(run),
         "agreement": judged(run, "agreement"),
-        "stats": view.stats(run),
+        "stats": (*texts.stats(run), *view.stats(run)) if texts.written(run) else view.stats(run),
+        "written": texts.shown(run),
         "tally": view.tally(run),
         "rules": view.rules(run),
         "seconds": view.parts(view.seconds(run), number_at(result, "seconds", "total")),

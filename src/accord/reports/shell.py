@@ -19,18 +19,21 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from accord.reports.drawing import Figure
-from accord.reports.words import LANGUAGES, WORDS, Language, duration, number, percent, say
+from accord.reports.words import LANGUAGES, OF_TEXT, WORDS, Language, duration, number, percent, say
 
 HTML_LANGUAGE = {"en": "en", "zh": "zh-Hans"}
 Drawn = Mapping[str, Mapping[str, Figure]]
 
 
-def page(template: str, title: str, drawn: Drawn, lang: Language, content: Mapping[str, Any]) -> str:
-    """A whole page as text, from a template of this folder and what it is to show."""
+def page(
+    template: str, title: str, drawn: Drawn, lang: Language, content: Mapping[str, Any], of_text: bool = False
+) -> str:
+    """A whole page as text, from a template of this folder and what it is to show. `of_text`: in the words of text."""
+    voices = {each: OF_TEXT[each] if of_text else each for each in LANGUAGES}
     scripts = {"plotly": get_plotlyjs().replace("\r\n", "\n"), "page": _asset("page.js")}
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": number, "percent": percent, "duration": duration}
-    environment.globals |= {"t": lambda key, **values: both({each: say(key, each, **values) for each in LANGUAGES}),
+    environment.globals |= {"t": lambda key, **values: both({k: say(key, v, **values) for k, v in voices.items()}),
                             "both": both, "known": lambda key: key in WORDS}  # fmt: skip
     figures = {each: {name: asdict(figure) for name, figure in found.items()} for each, found in drawn.items()}
     environment.globals |= dict(

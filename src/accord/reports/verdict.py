@@ -36,7 +36,7 @@ class Returns:
         controls = mapping_at(result, "baselines")
         return cls(
             policy=estimate(result.get("true_return")),
-            random=estimate(controls.get("random", result.get("random_return"))),
+            random=estimate(controls.get("start", controls.get("random", result.get("random_return")))),
             constant=estimate(controls.get("constant", result.get("constant_reward_return"))),
             true=estimate(controls.get("true", result.get("true_reward_return"))),
             best=number_at(result, "best_return"),
@@ -114,7 +114,9 @@ def _beside_true(returns: Returns, lang: Language) -> str:
 
 
 def terminates(run: Run) -> bool | None:
-    """Whether episodes of the task can end early; None where the record does not say."""
+    """Whether episodes of the task can end early, as no text can; None where the record does not say."""
+    if at(run.configuration, "task", "kind") == "text":
+        return False
     for value in (run.result.get("terminates"), at(run.configuration, "task", "terminates")):
         if isinstance(value, bool):
             return value
@@ -133,7 +135,7 @@ def verdicts(run: Run, lang: Language) -> tuple[Chip, ...]:
     """One verdict per yardstick, the failing ones first."""
     returns = Returns.read(run.result)
     chips = [_against_constant(returns, terminates(run), lang), _against_random(returns, lang)]
-    chips += [_against_true(returns, lang), _accuracy(run, lang)]
+    chips += [_against_true(returns, lang), _accuracy(run, lang), *_of_texts(run, lang)]
     order: tuple[Mark, ...] = ("bad", "caution", "good", "note", "none")
     return tuple(sorted(chips, key=lambda chip: order.index(chip.mark)))
 
@@ -207,3 +209,17 @@ def _accuracy(run: Run, lang: Language) -> Chip:
     told = {"accuracy": percent(accuracy.mean), "low": percent(accuracy.low), "high": percent(accuracy.high)}
     mark, key = ("good", "accuracy_good") if accuracy.low > 0.5 else ("bad", "accuracy_bad")
     return Chip(mark, say(key, lang), say("accuracy_good_why", lang, **told))
+
+
+def _of_texts(run: Run, lang: Language) -> list[Chip]:
+    """How often responses beat the start model's, and why a run ended early, where it is one of text."""
+    found, texts = [], mapping_at(run.result, "texts")
+    won, ends = number_at(texts, "win_rate", "mean"), numbers_at(texts, "win_rate", "ci95")
+    if won is not None and len(ends) == 2:
+        told = {"share": percent(won), "low": percent(min(ends)), "high": percent(max(ends))}
+        mark: Mark = "good" if min(ends) > 0.5 else "bad" if max(ends) < 0.5 else "caution"
+        key = {"good": "won_good", "bad": "won_bad"}.get(mark, "won_close")
+        found.append(Chip(mark, say(key, lang), say("won_why", lang, **told)))
+    if stopped := str(at(texts, "stopped") or ""):
+        found.append(Chip("note", say("stopped", lang), stopped[:1].upper() + stopped[1:]))
+    return found

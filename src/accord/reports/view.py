@@ -11,6 +11,7 @@ from accord.reports.read import Estimate, Json, Run, at, banded, mapping_at, num
 from accord.reports.verdict import accuracy_of, judged
 from accord.reports.words import WORDS, duration, number, percent
 
+LONGEST = 600  # letters of a text
 EXAMPLES = 8  # as many answered examples as a reader will look at
 
 
@@ -59,6 +60,7 @@ class Example:
     first: Curve | None
     second: Curve | None
     zero: float | None  # height of reward 0 in the box
+    texts: Mapping[str, str] | None = None  # prompt, first and second response, in place of curves
 
     @property
     def agrees(self) -> bool | None:
@@ -159,7 +161,19 @@ def _example(record: Json) -> Example:
         first=_curve(first, low, high),
         second=_curve(second, low, high),
         zero=_height(0.0, low, high) if drawn else None,
+        texts=_texts(mapping_at(record, "texts")),
     )
+
+
+def _texts(record: Json) -> dict[str, str] | None:
+    """A prompt and two responses, cut to what a card holds."""
+    return {name: cut(str(text)) for name, text in record.items()} if record else None
+
+
+def cut(text: str) -> str:
+    """As much of a text as a reader will look at."""
+    text = text.strip()
+    return text if len(text) <= LONGEST else text[:LONGEST].rstrip() + " …"
 
 
 def _outcome(level: float | None, levels: float | None) -> str | None:

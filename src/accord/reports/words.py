@@ -6,12 +6,15 @@ import math
 from typing import Literal
 
 from accord.reports.study_words import STUDY_WORDS
+from accord.reports.text_words import ALONE, INSTEAD
 
-Language = Literal["en", "zh"]
+Language = Literal["en", "zh", "en text", "zh text"]  # of runs of text some words are others
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
+OF_TEXT: dict[Language, Language] = {"en": "en text", "zh": "zh text"}
 
 WORDS: dict[str, tuple[str, str]] = {
     **STUDY_WORDS,
+    **ALONE,
     # the result
     "report": ("Run report", "运行报告"),
     "comparisons": ("{n} comparisons", "{n} 次比较"),
@@ -344,7 +347,8 @@ WORDS: dict[str, tuple[str, str]] = {
 
 def say(key: str, lang: Language, **values: object) -> str:
     """One sentence of the table in one language, its places filled."""
-    return WORDS[key][LANGUAGES.index(lang)].format(**values)
+    table = INSTEAD if lang.endswith("text") and key in INSTEAD else WORDS
+    return table[key][0 if lang.startswith("en") else 1].format(**values)
 
 
 def number(value: float, digits: int | None = None) -> str:

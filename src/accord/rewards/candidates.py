@@ -120,6 +120,14 @@ def panel(base: RewardConfig, picture: tuple[int, int, int] | None = None) -> li
     return [Candidate(config) for config in dict.fromkeys(found)]
 
 
+def text_panel(base: RewardConfig, texts: Sequence[str]) -> list[Candidate]:
+    """A few for the choice within a run of text: each way to read replies, with weights and with a kernel over it."""
+    found = [Candidate(base, texts[0])]
+    for text in texts:
+        found += [Candidate(replace(base, kind=kind, weighed=weighed), text) for kind, weighed in _closed(text=True)]
+    return list(dict.fromkeys(found))
+
+
 def simplicity(work: Candidate, sizes: tuple[int, int], picture: tuple[int, int, int] | None) -> tuple[float, ...]:
     """Among fits that answers cannot tell apart the least of these is taken: what is solved before what climbs, then
     fewer parameters, then fewer of the annotators'.

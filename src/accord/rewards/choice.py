@@ -19,8 +19,10 @@ from jaxtyping import Float
 
 from accord import runtime
 from accord.rewards.candidates import Candidate, beats
-from accord.rewards.crossval import FOLDS, Comparison, Reading, by_group, mean_told, paired, tell, touched
-from accord.types import Evidence, InputError, NotFinite
+from accord.rewards.crossval import FOLDS, Comparison, by_group, mean_told, paired, tell, touched
+from accord.rewards.fitted import FittedReward
+from accord.rewards.jobs import Readings
+from accord.types import Evidence, InputError, NotFinite, Reward
 
 LEAST, GROWTH = 40, 1.5  # answers before there is a choice; as many more again before the next
 MOST = 2000  # answers that a fold trains on: of more every fold takes a share
@@ -52,9 +54,12 @@ def _step(answers: int) -> int:
 
 
 def choose(
-    evidence: Evidence, candidates: Sequence[Candidate], kept: Candidate, reading: Reading, seed: int, before: int
+    evidence: Evidence, candidates: Sequence[Candidate], kept: Candidate, readings: Readings, seed: int, before: int
 ) -> Choice:
-    """The candidate to fit now. `kept` is what was fitted last, or the configured one; `before`, to so many answers."""
+    """The candidate to fit now. `kept` is what was fitted last, or the configured one; `before`, to so many answers.
+
+    `readings` say how segments are read, by `Candidate.text`.
+    """
     if len(candidates) < 2 or not due(evidence.answers, before):
         return Choice(kept, "configured" if before == 0 else "kept: no choice was due", {})
     try:
@@ -65,10 +70,10 @@ def choose(
 
     def scored(one: Candidate) -> Float[np.ndarray, "answer"]:
         config = replace(one.config, members=1, crops=0, gate=0.0, denoise=False)
-        folds = [
-            tell(evidence, config, [masks[k] for masks in held], reading, runtime.derive(seed, k), share=share)[0]
-            for k in range(FOLDS)
-        ]
+        folds, reading = [], readings[one.text]
+        for k in range(FOLDS):
+            out = [masks[k] for masks in held]
+            folds += tell(evidence, config, out, reading, runtime.derive(seed, k), share=share)
         return mean_told(folds)
 
     own, gaps = scored(kept), {}
@@ -86,3 +91,10 @@ def choose(
     gap = gaps[best]
     why = f"likelier than {kept.name} by {gap.difference:.4f} nats an answer, standard error {gap.error:.4f}"
     return Choice(best, why, named)
+
+
+def only(candidates: Sequence[Reward]) -> tuple[Reward, dict[str, object]]:
+    """The one that was fitted: which kind it is to be is chosen before the fit, under folds of fewer answers."""
+    one = candidates[0]
+    named = {"chosen": one.chosen} if isinstance(one, FittedReward) else {}
+    return one, {"candidates": len(candidates), **named}

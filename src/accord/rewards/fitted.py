@@ -16,7 +16,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from accord.rewards import encoders
 from accord.rewards.cnn import CNN
+from accord.rewards.encoders import TextEncoder
 from accord.rewards.features import Encoder, Features, Scaler, features_of, read, scaled
 from accord.rewards.fourier import Fourier
 from accord.rewards.nets import MLP, Net, SegmentTransformer, Stacked
@@ -99,8 +101,10 @@ class FittedReward:
         return (self.members(features).sum(-1) * self.logits.unsqueeze(1)).numpy()
 
     def save(self, folder: Path) -> None:
-        """Writes `reward.safetensors` and `reward.json`."""
+        """Writes `reward.safetensors` and `reward.json`; an encoder of replies beside them."""
         folder.mkdir(parents=True, exist_ok=True)
+        if isinstance(self.encode, TextEncoder):
+            self.encode.save(folder)
         tensors = {f"annotators/{name}": array for name, array in self.annotators.items()}
         tensors |= {name: getattr(self, name) for name in TENSORS}
         tensors |= {"scaler/mean": self.scaler.mean, "scaler/sd": self.scaler.sd}
@@ -149,6 +153,8 @@ def load(folder: Path, encode: Encoder | None = None, module: type[nn.Module] | 
         tensors = {name: tensor.clone() for name, tensor in load_file(folder / WEIGHTS).items()}
     except (OSError, ValueError, SafetensorError) as error:
         raise InputError(f"{folder} holds no readable reward ({error}); give the folder of a saved one.") from error
+    if encode is None and (folder / encoders.TEXT).is_file():
+        encode = encoders.load(folder)
     report = text["report"]
     heldout = [tensors[f"heldout/{p}"].numpy() for p in range(sum(name.startswith("heldout/") for name in tensors))]
     report["annotators"] = tuple(Reliability(**row) for row in report["annotators"])

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -135,7 +135,7 @@ class Bounded:
     def improve(self, signal: Signal, budget: int, seed: int) -> Metrics:
         """As the policy does it."""
         if isinstance(signal, LearnedReward):
-            signal = replace(signal, reward=Checked(signal.reward, self.meter))
+            signal = replace(signal, reward=Checked(cast(Reward, signal.reward), self.meter))
         return self.policy.improve(signal, budget, seed)
 
     def act(self, observation: np.ndarray, seed: int | None = None) -> np.ndarray:

@@ -282,9 +282,9 @@ def test_golden_parquet_without_pyarrow_names_the_extra(empty: Empty, tmp_path: 
         taken(empty(), tmp_path / "a.parquet")
 
 
-@pytest.mark.parametrize("ending", [".jsonl", ".csv", ".tsv.gz", ".parquet"])
+@pytest.mark.parametrize("ending", [".jsonl", ".csv", ".tsv.gz", ".parquet", ""])  # without one: a folder of datasets
 def test_invariance_a_data_set_written_and_read_again_says_the_same(empty: Empty, tmp_path: Path, ending: str):
-    if ending == ".parquet":
+    if ending in (".parquet", ""):
         pytest.importorskip("pyarrow", reason="Parquet is not tested: pyarrow is not installed.")
     store = empty()
     margins = [{**PAIR, "prompt": f'a "b",\n{m}', "margin": m, "worker": f"w{m or 0}"} for m in (3, 1, None, 0)]

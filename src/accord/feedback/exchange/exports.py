@@ -44,7 +44,9 @@ def export_file(store: Store, path: Path, form: Form = "lossless", names: bool =
 def _lossless(store: Store, path: Path, names: bool) -> int:
     kind = kind_of(path)
     if kind not in (".jsonl", ".parquet"):
-        raise InputError(f"{path}: a whole store fits into .jsonl and .parquet, not into {kind}; name it one of them.")
+        raise InputError(
+            f"{path}: a whole store fits into .jsonl and .parquet, not into {kind or 'a folder'}; name it one of them."
+        )
     with store.dumped(names) as rows:
         return write(path, columns(), rows if kind == ".parquet" else map(_as_json, rows))
 

@@ -1,6 +1,7 @@
 """Files of rows: JSON lines, a JSON list, CSV, TSV and Parquet, compressed by gzip or not. Loading executes nothing.
 
-The kind is told by the name's ending. Parquet needs pyarrow, which is an extra.
+The kind is told by the name's ending; without one it is a folder of the library `datasets` (`folders`). Parquet and
+such folders need pyarrow, which is an extra.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from accord.durable import new_file
+from accord.feedback.exchange import folders
 from accord.types import InputError
 
 KINDS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 _WRITTEN = (".jsonl", ".csv", ".tsv", ".parquet")
+FOLDER = ""
 _GROUP = 1000  # rows written to Parquet at once
 
 Holds = Literal["text", "whole", "real", "truth", "bytes", "texts", "wholes"]  # what a column holds, or is empty
@@ -35,9 +38,11 @@ class Row:
 
 
 def kind_of(path: Path) -> str:
-    """Which of KINDS a file is. InputError for another ending."""
+    """Which of KINDS a file is, or FOLDER. InputError for another ending."""
     name = path.name.lower().removesuffix(".gz")
     kind = {".ndjson": ".jsonl"}.get(Path(name).suffix, Path(name).suffix)
+    if path.is_dir() or (not kind and not path.is_file()):
+        return FOLDER
     if kind not in KINDS:
         raise InputError(f"{path} ends in none of {', '.join(KINDS)} (.gz may follow): rename or convert it.")
     return kind
@@ -46,9 +51,12 @@ def kind_of(path: Path) -> str:
 def read(path: Path) -> list[Row]:
     """All rows of a file. InputError, with the line, where it is not what its name says, or holds no row."""
     kind = kind_of(path)
-    if not path.is_file():
-        raise InputError(f"{path} is no file: give one that is there.")
-    if kind == ".parquet":
+    if kind == FOLDER and folders.is_dataset(path):
+        found = folders.read(path, _pyarrow(path)[0])
+        rows = [Row(f"row {number}", each) for number, each in enumerate(found, start=1)]
+    elif not path.is_file():
+        raise InputError(f"{path} is no file, nor a folder of datasets: give one that is there.")
+    elif kind == ".parquet":
         rows = _read_parquet(path)
     else:
         text = _text(path)
@@ -140,12 +148,12 @@ def _pyarrow(path: Path) -> tuple[Any, Any]:
 def write(path: Path, columns: Mapping[str, Holds], rows: Iterable[Mapping[str, Any]]) -> int:
     """Writes rows whole: the file is there when all are, and an old one stays until then. Returns how many."""
     kind = kind_of(path)
-    if kind not in _WRITTEN:
+    if kind not in (*_WRITTEN, FOLDER):
         raise InputError(f"{path}: {kind} is read but not written; name it {', '.join(_WRITTEN)}.")
     if not path.parent.is_dir():
         raise InputError(f"{path}: there is no folder {str(path.parent)!r}; make it first.")
-    if kind == ".parquet":
-        return _write_parquet(path, columns, rows)
+    if kind in (".parquet", FOLDER):
+        return _write_columns(path, columns, rows)
     with _text_file(path) as file:
         return _write_lines(file, columns, rows) if kind == ".jsonl" else _write_table(file, kind, columns, rows)
 
@@ -189,7 +197,7 @@ def _cell(value: object) -> object:
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else value
 
 
-def _write_parquet(path: Path, columns: Mapping[str, Holds], rows: Iterable[Mapping[str, Any]]) -> int:
+def _write_columns(path: Path, columns: Mapping[str, Holds], rows: Iterable[Mapping[str, Any]]) -> int:
     arrow, parquet = _pyarrow(path)
     types = {
         "text": arrow.string(),
@@ -201,6 +209,8 @@ def _write_parquet(path: Path, columns: Mapping[str, Holds], rows: Iterable[Mapp
         "wholes": arrow.list_(arrow.int64()),
     }
     schema = arrow.schema([(name, types[holds]) for name, holds in columns.items()])
+    if kind_of(path) == FOLDER:
+        return folders.write(path, schema, rows, _GROUP, arrow)
     waiting, count = iter(rows), 0
     with new_file(path) as file, parquet.ParquetWriter(file, schema, compression="zstd") as writer:
         while group := [*islice(waiting, _GROUP)]:

@@ -61,6 +61,8 @@ class Actor:
         dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(config.precision)
         dtype = dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)
         self.decoder = _moved(model.decoder, device, dtype)
+        if device.type == "cuda":
+            self.decoder.compiled()
         self.acting = self.frozen = self.decoder
         count = sum(one.numel() for one in self.decoder.parameters())
         if config.rank:

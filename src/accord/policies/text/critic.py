@@ -5,6 +5,8 @@ They do not move while the policy learns, so the critic fits a fixed map, and no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -49,3 +51,22 @@ class Critic:
                 self.optimiser.step()
                 total += float(loss.detach()) * len(some)
         return total / len(rows)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Weights, moments and units under stable names, for a checkpoint."""
+        found = {f"net.{name}": value.cpu().contiguous() for name, value in self.net.state_dict().items()}
+        for i, state in self.optimiser.state_dict()["state"].items():
+            found |= {f"adam.{i}.{name}": value.cpu().contiguous() for name, value in state.items()}
+        return found | {"unit": torch.tensor([self.mean, self.sd], dtype=torch.float64)}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """What `tensors` gave."""
+        own = {name.removeprefix("net."): value for name, value in tensors.items() if name.startswith("net.")}
+        self.net.load_state_dict(own)
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            if name.startswith("adam."):
+                _, i, key = name.split(".")
+                state.setdefault(int(i), {})[key] = value.clone()
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})
+        self.mean, self.sd = (float(x) for x in tensors["unit"])

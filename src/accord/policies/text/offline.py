@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -24,9 +25,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from accord.backbones.batches import foretold, micro_batches, table
+from accord.durable import decode, write_json
 from accord.functional import likelihood, preferences
+from accord.policies.shaping import valued
 from accord.policies.text.actor import Actor
-from accord.policies.text.online import Prompts
+from accord.policies.text.online import COUNTED, Prompts
 from accord.policies.text.rollout import Sampling
 from accord.types import (
     Approvals,
@@ -35,7 +38,6 @@ from accord.types import (
     InputError,
     LearnedReward,
     Metrics,
-    NotFinite,
     Reply,
     Signal,
 )
@@ -102,6 +104,7 @@ class Offline:
 
     def __init__(self, task: Prompts, actor: Actor, config: OfflineConfig) -> None:
         self.task, self.actor, self.config = task, actor, config
+        self.sampling = Sampling(config.temperature, tokens=config.tokens)
         self.version = self.steps = 0
 
     def improve(self, signal: Signal, budget: int, seed: int) -> Metrics:
@@ -117,6 +120,17 @@ class Offline:
             updates, extra = self._learn(self._told(signal.answers), signal.beta, seed)
         self.version += 1
         return Metrics(self.steps - before, time.perf_counter() - began, updates, extra)
+
+    def save(self, folder: Path) -> None:
+        """The model's weights, and what was counted."""
+        self.actor.save(folder)
+        write_json(folder / COUNTED, {"version": self.version, "steps": self.steps})
+
+    def load(self, folder: Path) -> None:
+        """What `save` wrote."""
+        self.actor.load(folder)
+        counted = decode(folder / COUNTED)
+        self.version, self.steps = int(counted["version"]), int(counted["steps"])
 
     def _told(self, answers: Evidence) -> Judged:
         """The recorded answers. Raises InputError for segments that are no replies, or answers of another kind."""
@@ -152,8 +166,7 @@ class Offline:
         config, actor = self.config, self.actor
         asked = self.task.draw(config.prompts, seed)
         ids = [actor.tokenizer.asked(prompt) for prompt in asked]
-        sampling = Sampling(config.temperature, tokens=config.tokens)
-        sampled = actor.engine.sample(ids, config.group, sampling, seed)
+        sampled = actor.engine.sample(ids, config.group, self.sampling, seed)
         self.task.took(len(sampled.tokens))
         self.steps += len(sampled.tokens)
         responses = [row[:many] for row, many in zip(sampled.tokens.tolist(), sampled.lengths.tolist(), strict=True)]
@@ -162,10 +175,7 @@ class Offline:
             Reply(p, actor.tokenizer.decode(r), tuple(r), actor.tokenizer.hash)
             for p, r in zip(texts, responses, strict=True)
         ]
-        valued = signal.reward(replies)
-        score = (valued.mean - signal.shaping.pessimism * valued.spread).view(-1, config.group)
-        if not bool(torch.isfinite(score).all()):
-            raise NotFinite("the reward of a response is no number; the last good checkpoint stays.")
+        score = valued(signal, replies).view(-1, config.group)
         start = torch.arange(len(score)) * config.group
         best, worst = (start + score.argmax(1)).numpy(), (start + score.argmin(1)).numpy()
         none = np.zeros(0, np.int64)
@@ -216,6 +226,9 @@ class Offline:
         config, actor = self.config, self.actor
         first, second = torch.from_numpy(judged.first), torch.from_numpy(judged.second)
         ratio, loss = torch.zeros(len(reference)), 0.0
+        if config.algorithm == "ipo":  # which says nothing of ties
+            level, levels = torch.from_numpy(judged.level)[pairs], torch.from_numpy(judged.levels)[pairs]
+            pairs = pairs[2 * level != levels - 1]
         for part in self._parts(judged, pairs):
             used = torch.cat([first[part], second[part]]).unique()
             (batch,) = micro_batches(judged.prompts, judged.responses, used.tolist(), WHOLE)
@@ -235,9 +248,10 @@ class Offline:
             return len(judged.prompts[one]) + len(judged.responses[one]) + len(judged.responses[other])
 
         order = sorted(pairs.tolist(), key=lambda pair: (tokens(pair), judged.prompts[int(judged.first[pair])]))
-        cut, room = [[order[0]]], self.config.memory - tokens(order[0])
-        for pair in order[1:]:
-            if tokens(pair) > room:
+        cut: list[list[int]] = []
+        room = 0
+        for pair in order:
+            if not cut or tokens(pair) > room:
                 cut.append([])
                 room = self.config.memory
             cut[-1].append(pair)

@@ -16,23 +16,28 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from accord.backbones.batches import Batch, foretold, micro_batches
+from accord.durable import decode, write_json
 from accord.functional import kl
 from accord.functional.objectives import clipped_surrogate
 from accord.functional.returns import generalised_advantage, group_relative, leave_one_out
+from accord.policies.shaping import valued
 from accord.policies.text.actor import Actor
 from accord.policies.text.critic import Critic
 from accord.policies.text.rollout import Sampled, Sampling
-from accord.types import InputError, LearnedReward, Metrics, NotFinite, Reply, Shaping, Signal
+from accord.types import InputError, LearnedReward, Metrics, Reply, Shaping, Signal
 
 Algorithm = Literal["ppo", "rloo", "grpo"]
+CRITIC, COUNTED = "critic.safetensors", "learner.json"
 
 
 @dataclass(frozen=True)
@@ -145,6 +150,21 @@ class Online:
         self.version += 1
         return Metrics(self.steps - before, time.perf_counter() - began, updates, extra)
 
+    def save(self, folder: Path) -> None:
+        """The model's weights, the critic, and what was counted."""
+        self.actor.save(folder)
+        if self.critic is not None:
+            save_file(self.critic.tensors(), folder / CRITIC)
+        write_json(folder / COUNTED, {"version": self.version, "steps": self.steps})
+
+    def load(self, folder: Path) -> None:
+        """What `save` wrote."""
+        self.actor.load(folder)
+        if self.critic is not None:
+            self.critic.restore(load_file(folder / CRITIC))
+        counted = decode(folder / COUNTED)
+        self.version, self.steps = int(counted["version"]), int(counted["steps"])
+
     def _experience(self, signal: LearnedReward, seed: int) -> Experience:
         """Responses to fresh prompts, scored, with the reference's opinion of them."""
         config, actor = self.config, self.actor
@@ -158,9 +178,11 @@ class Online:
         prompts = [prompt for prompt in ids for _ in range(config.group)]
         score = self._score(signal, [prompt for prompt in asked for _ in range(config.group)], responses, sampled)
         valid = torch.arange(sampled.tokens.shape[1], device=sampled.tokens.device) < sampled.lengths[:, None]
-        reference, state = actor.reference(
-            prompts, responses, valid, config.temperature, config.memory, states=self.critic is not None
-        )
+        reference, state, shaping = sampled.log_prob, None, signal.shaping
+        if self.critic is not None or shaping.kl_coefficient or shaping.kl_target or shaping.kl_budget is not None:
+            reference, state = actor.reference(
+                prompts, responses, valid, config.temperature, config.memory, states=self.critic is not None
+            )
         self.kl = float(kl.sequence_sum(kl.k1(sampled.log_prob, reference), valid).mean())
         return Experience(prompts, responses, valid, sampled.log_prob, reference, score, state)
 
@@ -173,11 +195,7 @@ class Online:
             Reply(prompt, tokenizer.decode(ids), tuple(ids), tokenizer.hash)
             for prompt, ids in zip(prompts, responses, strict=True)
         ]
-        valued = signal.reward(replies)
-        score = (valued.mean - signal.shaping.pessimism * valued.spread).to(sampled.tokens.device, torch.float32)
-        if not bool(torch.isfinite(score).all()):
-            worst = int((~torch.isfinite(score)).nonzero()[0])
-            raise NotFinite(f"the reward of response {worst} is no number; the last good checkpoint stays.")
+        score = valued(signal, replies).to(sampled.tokens.device, torch.float32)
         return score - self.config.unfinished * score.std() * (~sampled.ended)
 
     def _advantages(self, made: Experience, beta: float) -> tuple[Tensor, Tensor | None]:

@@ -74,7 +74,7 @@ class Rows:
     position: Int[Tensor, "row"]  # where it stands
     ended: Bool[Tensor, "row"]
     reply: Int[Tensor, "row"]  # which response it is
-    time: Int[Tensor, ""]  # how many tokens were written
+    time: Int[Tensor, "1"]  # how many tokens were written
     noise: Float[Tensor, "reply time"]
     tokens: Int[Tensor, "reply time"]
     log_prob: Float[Tensor, "reply time"]
@@ -190,7 +190,7 @@ class Engine:
             whole.clone(),
             whole.bool(),
             whole.clone(),
-            whole.new_zeros(()),
+            whole.new_zeros(1),
             numbers,
             numbers.long(),
             numbers.clone(),

@@ -1,0 +1,157 @@
+"""Whole small runs of text with the story model: what they leave behind, resuming, and what is refused beforehand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from accord import build, config, lineage, loop, records, toml
+from accord.feedback.store import Store
+from accord.progress import Silent
+from accord.rewards.fitted import load
+from accord.types import InputError, Reply
+
+MODEL = Path(__file__).resolve().parents[2] / "shared" / "data" / "models" / "stories260K.bin"
+TIMES = ("time", "seconds")
+PROMPTS = [f"{name} went to the {place}." for name in ("Tom", "Lily", "Ben") for place in ("park", "shop", "sea")]
+POLICY = {"algorithm": "rloo", "steps": 120, "prompts": 4, "minibatch": 16, "tokens": 12, "learning_rate": 1e-3}
+OTHERS = {
+    "rloo": {},
+    "ppo, adapters": {"algorithm": "ppo", "rank": 2, "epochs": 2},
+    "grpo": {"algorithm": "grpo", "group": 4},
+    "best-of-n": {"algorithm": "best-of-n", "n": 3},
+}
+
+
+@pytest.fixture(scope="module")
+def model() -> str:
+    if not MODEL.is_file():
+        pytest.skip("../shared/data is not here: no story was written.")
+    return str(MODEL)
+
+
+def settings(model: str, other: str = "rloo", **more: object) -> config.RunConfig:
+    """Twelve comparisons in two rounds, a few words a response."""
+    own = OTHERS[other]
+    kept = POLICY if own.get("algorithm") != "best-of-n" else {"steps": 120, "tokens": 12}
+    tree: toml.Tree = {
+        "task": {"kind": "text", "id": "stories", "model": model, "prompts": PROMPTS, "gold": "vader-negative"},
+        "feedback": {"labels": 12, "rounds": 2, "queries": {"levels": 2}},
+        "reward": {"kind": "linear", "members": 2, "text": "style", "select": "fixed"},
+        "policy": {**kept, **own},
+        "report": {"episodes": 8, "baselines": False},
+    }
+    for key, value in more.items():
+        section, _, name = key.partition("__")
+        tree[section] = {**tree[section], name: value}
+    return config.from_tree(tree)
+
+
+def outcome(folder: Path) -> dict[str, object]:
+    """All that a run leaves behind, apart from times."""
+    result = json.loads((folder / records.RESULT).read_text())
+    result.pop("seconds")
+    lines = {
+        (r["round"], r["stage"]): {k: v for k, v in r.items() if k not in TIMES} for r in records.read_records(folder)
+    }
+    files = [path for part in (records.POLICY, records.REWARD) for path in (folder / part).glob("*.safetensors")]
+    weights = {
+        f"{path.parent.name}/{path.name}/{name}": array.tobytes()
+        for path in files
+        for name, array in load_file(path).items()
+    }
+    return {"result": result, "records": lines, "weights": weights}
+
+
+class Stopped(Exception):
+    """Stands for any end of the process that leaves no time to tidy up."""
+
+
+class StopAt(Silent):
+    """Stops when a stage of a round begins."""
+
+    def __init__(self, round: int, name: str) -> None:
+        self.wanted = round, name
+
+    def stage(self, name: str, round: int, rounds: int) -> None:
+        if (round, name) == self.wanted:
+            raise Stopped
+
+
+@pytest.fixture(scope="module")
+def finished(model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("written") / "run"
+    build.run(settings(model, report__baselines=True), folder)
+    return folder
+
+
+def test_contract_a_run_of_text_leaves_all_that_a_run_leaves(finished: Path):
+    result = records.read_result(finished)
+    assert (result.task, result.labels) == ("stories", 12)
+    assert sum(result.env_steps_by.values()) == result.env_steps and set(result.env_steps_by) == {
+        "collect",
+        "improve",
+        "judge",
+    }
+    texts = result.texts
+    assert texts is not None and texts.win_rate is not None and result.true_return is not None
+    assert (texts.prompts, texts.heldout) == (2, 2) and 0.0 <= texts.win_rate.mean <= 1.0
+    assert set(result.baselines) == {"start", "constant", "true"}
+    assert [line["stage"] for line in records.read_records(finished)] == 2 * list(loop.STAGES)
+    assert all(link.holds for link in lineage.verify(finished))
+    page = (finished / records.REPORT).read_text()
+    assert "Side by side" in page and texts.samples[0].policy.strip()[:20] in page
+
+
+def test_contract_comparisons_are_between_responses_to_one_prompt_and_never_about_those_kept_apart(finished: Path):
+    store = Store(f"sqlite:///{finished / records.STORE}")
+    asked = [store.segments(query.segments) for query in store.queries()]
+    store.close()
+    pairs = [[one for one in pair if isinstance(one, Reply)] for pair in asked]
+    assert len(pairs) == 12 and all(first.prompt == second.prompt for first, second in pairs)
+    judged = {sample.prompt for sample in records.read_result(finished).texts.samples}  # type: ignore[union-attr]
+    assert not judged & {first.prompt for first, _ in pairs}
+
+
+def test_golden_a_kept_reward_reads_replies_that_it_has_never_seen(finished: Path):
+    reward = load(finished / records.REWARD)
+    value = reward.value([Reply("Anything.", "Words that nobody has written yet."), Reply("Anything.", "Sad!")])
+    assert value.shape == (2, 2) and np.isfinite(value).all()
+    assert np.array_equal(value, load(finished / records.REWARD).value(
+        [Reply("Anything.", "Words that nobody has written yet."), Reply("Anything.", "Sad!")]
+    ))  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("other", OTHERS)
+def test_invariance_stopped_and_resumed_it_ends_the_same(model: str, other: str, tmp_path: Path):
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    build.run(settings(model, other), whole)
+    for round, stage in ((0, "judge"), (1, "fit"), (1, "improve")):
+        with pytest.raises(Stopped):
+            build.run(settings(model, other), folder, resume=True, progress=StopAt(round, stage))
+    build.run(settings(model, other), folder, resume=True)
+    assert outcome(folder) == outcome(whole)
+
+
+def test_contract_a_run_that_went_too_far_ends_early_and_says_why(model: str, tmp_path: Path):
+    result = build.run(settings(model, policy__kl_budget=1e-6, policy__kl=0.0), tmp_path / "run")
+    assert result.texts is not None and "beyond policy.kl_budget" in result.texts.stopped
+    assert result.labels < 12
+    assert records.read_records(tmp_path / "run")[-1]["stopped"] == result.texts.stopped
+
+
+def test_contract_what_cannot_be_run_is_one_sentence(model: str, tmp_path: Path):
+    for more, said in (
+        ({"task__gold": ""}, "who needs to know what a response is worth"),
+        ({"task__prompts": []}, "task.prompts is empty"),
+        ({"task__prompts": ["a", " "]}, "prompt 1 of task.prompts is empty"),
+        ({"policy__steps": 16}, "policy.steps is 16 responses"),
+        ({"task__model": "nowhere"}, "is no language model here"),
+    ):
+        with pytest.raises(InputError, match=said):
+            build.run(settings(model, **more), tmp_path / str(len(said)))
