@@ -36,7 +36,7 @@ PEERS = ROOT / ".peers"
 REPORTED_SEED = 10_000  # reported seeds start here and are never used while developing
 DISTURBED = 1.1  # a one-thread process that took this much more wall than processor time shared its core
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-PACKAGES = ("torch", "numpy", "gymnasium", "stable-baselines3", "imitation", "jax", "sbx-rl")
+PACKAGES = ("torch", "numpy", "gymnasium", "stable-baselines3", "imitation", "jax", "sbx-rl", "trl", "transformers")
 
 Result = dict[str, object]
 Figures = Mapping[str, object]
@@ -125,9 +125,9 @@ class Worker:
 Sides = Mapping[str, tuple[Worker, Sequence[object]]]  # by name: who, and with which arguments
 
 
-def ours(script: str = "bench/ours.py") -> Worker:
-    """Our side: a script of `bench/` in this interpreter."""
-    number = our_version(script, "bench/peers/protocol.py")
+def ours(script: str = "bench/ours.py", *beside: str) -> Worker:
+    """Our side: a script of `bench/` in this interpreter; `beside` are the files that it imports."""
+    number = our_version(script, "bench/peers/protocol.py", *beside)
     return Worker("accord", (sys.executable, "-m", script.removesuffix(".py").replace("/", ".")), number)
 
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the peers' own interpreters, .peers/sb3, .peers/imitation, .peers/sbx and .peers/minilm, in the project's root. Does nothing where they are there.
+# Makes the peers' own interpreters, .peers/sb3, .peers/imitation, .peers/sbx, .peers/minilm, .peers/trl and .peers/trl112, in the project's root. Does nothing where they are there.
 #   sh bench/peers/make.sh [PYTHON]
 # torch goes first, so that no peer chooses another build; the requirement files pin everything that a figure depends on.
 set -eu
@@ -34,3 +34,5 @@ make_peer sb3
 make_peer imitation
 make_peer sbx
 make_peer minilm
+make_peer trl
+make_peer trl112

@@ -2,9 +2,10 @@
 
 Llama (Touvron et al., arXiv:2302.13971), with grouped queries (Ainslie et al., arXiv:2305.13245), rotary positions
 (Su et al., arXiv:2104.09864) and gated feed-forward layers (Shazeer, arXiv:2002.05202); biases of queries, keys and
-values as Qwen2 has them, their norms as Qwen3. What differs from the usual implementations: rows are padded on the
-right, so that causality alone keeps pads out and no mask is read in training; queries, keys and values are one product,
-gate and up another; in decoding each row has a position of its own, so rows of any length go on side by side.
+values as Qwen2 has them, their norms as Qwen3. What differs from the usual implementations: in training a prompt is
+read once, whatever the number of its responses (`attention.Fork`), and no pad is computed; queries, keys and values are
+one product, gate and up another; in decoding each row has a position of its own, so that rows of any length go on side
+by side.
 
 Weights are read by `backbones.weights`; adapters stand in `Projection` itself.
 """
@@ -14,11 +15,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from accord.backbones.attention import Fork, attention, forked
 
 
 @dataclass(frozen=True)
@@ -127,12 +131,19 @@ class Block(nn.Module):
         self, x: Float[Tensor, "row time width"], turn: tuple[Tensor, Tensor], cache: tuple[Tensor, Tensor] | None
     ) -> Float[Tensor, "row time width"]:
         """Whole rows from their beginning; keys and values are written to the first places of `cache`."""
-        query, key, value = self._attended(x, turn)
+        query, key, value = self._attended(x, turn).split(self.parts, -2)
         if cache is not None:
             for kept, new in zip(cache, (key, value), strict=True):
                 kept[: len(x), :, : x.shape[1]] = new.transpose(1, 2)
         mixed = attention(query, key, value)
         return self._fed(x + self.out(mixed.flatten(2)))
+
+    def fork(
+        self, x: Float[Tensor, "token width"], turn: tuple[Tensor, Tensor], by: Fork
+    ) -> Float[Tensor, "token width"]:
+        """Prompts and the responses that go on from them, in one line."""
+        mixed = forked(self._attended(x, turn), self.parts, by)
+        return self._fed(x + self.out(mixed.flatten(1)))
 
     def step(
         self,
@@ -144,26 +155,29 @@ class Block(nn.Module):
     ) -> Float[Tensor, "row width"]:
         """One token a row. `place` is the row's number and position; `hidden` is -inf at places not yet written."""
         shape = self.shape
-        query, key, value = self._attended(x.unsqueeze(1), turn)
+        query, key, value = self._attended(x, turn).split(self.parts, -2)
         keys, values = cache
-        keys[place[0], :, place[1]] = key[:, 0]
-        values[place[0], :, place[1]] = value[:, 0]
-        asked = query.view(len(x), shape.kv_heads, -1, shape.head) * shape.head**-0.5
+        keys[place[0], :, place[1]] = key
+        values[place[0], :, place[1]] = value
+        asked = (query * shape.head**-0.5).view(len(x), shape.kv_heads, -1, shape.head)
         weight = (asked @ keys.transpose(2, 3) + hidden).softmax(-1, dtype=torch.float32).to(x.dtype)
         return self._fed(x + self.out((weight @ values).flatten(1)))
 
-    def _attended(self, x: Tensor, turn: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, [row, time, head, number], the first two turned by their positions."""
+    def _attended(self, x: Tensor, turn: tuple[Tensor, Tensor]) -> Float[Tensor, "*token head number"]:
+        """Queries, keys and values beside each other, the first two turned by their positions."""
         shape = self.shape
         read = self.qkv(norm(x, self.norm_attention, shape.epsilon))
         read = read.unflatten(-1, (shape.heads + 2 * shape.kv_heads, shape.head))
-        both, value = read.split((shape.heads + shape.kv_heads, shape.kv_heads), -2)
         if self.norm_query is not None and self.norm_key is not None:
-            query, key = both.split((shape.heads, shape.kv_heads), -2)
+            query, key, value = read.split(self.parts, -2)
             normed = norm(query, self.norm_query, shape.epsilon), norm(key, self.norm_key, shape.epsilon)
-            both = torch.cat(normed, -2)
-        query, key = rotated(both, *turn).split((shape.heads, shape.kv_heads), -2)
-        return query, key, value
+            read = torch.cat([*normed, value], -2)
+        return rotated(read, *turn, shape.heads + shape.kv_heads)
+
+    @property
+    def parts(self) -> tuple[int, int, int]:
+        """How many heads ask, are read, and are told."""
+        return self.shape.heads, self.shape.kv_heads, self.shape.kv_heads
 
     def _fed(self, x: Float[Tensor, "*row width"]) -> Float[Tensor, "*row width"]:
         gate, up = self.gate_up(norm(x, self.norm_feed, self.shape.epsilon)).chunk(2, -1)
@@ -186,7 +200,7 @@ class Decoder(nn.Module):
         angle = torch.outer(torch.arange(shape.context, dtype=torch.float64), frequencies(shape))
         self.register_buffer("cosine", angle.cos().float(), persistent=False)
         self.register_buffer("sine", angle.sin().float(), persistent=False)
-        self.read, self.write = Block.forward, Block.step
+        self.read, self.branch, self.write = Block.forward, Block.fork, Block.step
 
     cosine: Tensor
     sine: Tensor
@@ -204,11 +218,20 @@ class Decoder(nn.Module):
             x = self.read(block, x, turn, kept)
         return norm(x, self.norm, self.shape.epsilon)
 
+    def fork(
+        self, tokens: Int[Tensor, "token"], position: Int[Tensor, "token"], by: Fork
+    ) -> Float[Tensor, "token width"]:
+        """Hidden states of prompts, each once, and of the responses that go on from them."""
+        x = F.embedding(tokens, self.embedding)
+        turn = self._turn(position, x.dtype)
+        for block in self.layers():
+            x = self.branch(block, x, turn, by)
+        return norm(x, self.norm, self.shape.epsilon)
+
     def step(self, token: Int[Tensor, "row"], position: Int[Tensor, "row"], cache: Cache) -> Float[Tensor, "row width"]:
         """The next hidden state of every row from its next token, which stands at `position`."""
         x, places = self.embedding[token], cache.keys.shape[3]
-        cosine, sine = self._turn(position, x.dtype)
-        turn = cosine.unsqueeze(1), sine.unsqueeze(1)  # [row, time, 1, number]
+        turn = self._turn(position, x.dtype)
         place = torch.arange(len(token), device=token.device), position
         later = torch.arange(places, device=token.device) > position.unsqueeze(1)
         hidden = torch.zeros(later.shape, dtype=x.dtype, device=x.device).masked_fill_(later, float("-inf"))
@@ -229,7 +252,7 @@ class Decoder(nn.Module):
 
     def compiled(self) -> None:
         """Blocks are compiled when they are first used: one graph for all of them, as they differ in weights alone."""
-        self.read, self.write = torch.compile(Block.forward), torch.compile(Block.step)
+        self.read, self.branch, self.write = map(torch.compile, (Block.forward, Block.fork, Block.step))
 
     def layers(self) -> list[Block]:
         """The blocks in their order."""
@@ -274,18 +297,34 @@ def frequencies(shape: Shape) -> Float[Tensor, "half"]:
     return plain * (kept + (1.0 - kept) / stretch.factor)
 
 
-def rotated(x: Float[Tensor, "*row head number"], cosine: Tensor, sine: Tensor) -> Tensor:
-    """The two halves of every head as the two axes of a plane, turned."""
-    one, other = x.chunk(2, -1)
-    return torch.cat([one * cosine - other * sine, other * cosine + one * sine], -1)
+def rotated(
+    x: Float[Tensor, "*row head number"], cosine: Tensor, sine: Tensor, heads: int
+) -> Float[Tensor, "*row head number"]:
+    """The first heads turned: the two halves of each are the two axes of a plane. The others are left as they are."""
+    if not torch.compiler.is_compiling():
+        return _Rotated.apply(x, cosine, sine, heads)
+    one, other = x[..., :heads, :].chunk(2, -1)
+    turned = torch.cat([one * cosine - other * sine, other * cosine + one * sine], -1)
+    return torch.cat([turned, x[..., heads:, :]], -2)
 
 
-def attention(
-    query: Float[Tensor, "row time head number"],
-    key: Float[Tensor, "row time kv number"],
-    value: Float[Tensor, "row time kv number"],
-) -> Float[Tensor, "row time head number"]:
-    """Causal: a token reads those before it and itself."""
-    query, key, value = (x.transpose(1, 2) for x in (query, key, value))
-    grouped = query.shape[1] != key.shape[1]
-    return F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=grouped).transpose(1, 2)
+class _Rotated(torch.autograd.Function):
+    """One copy and four operations in it; backwards, the same with the angle turned round."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cosine: Tensor, sine: Tensor, heads: int) -> Tensor:
+        ctx.save_for_backward(cosine, sine)
+        ctx.heads = heads
+        return _turned(x, cosine, sine, heads, 1.0)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None, None]:
+        return _turned(slopes[0], *ctx.saved_tensors, ctx.heads, -1.0), None, None, None
+
+
+def _turned(x: Tensor, cosine: Tensor, sine: Tensor, heads: int, way: float) -> Tensor:
+    out = x.clone(memory_format=torch.contiguous_format)
+    was, now = x[..., :heads, :].chunk(2, -1), out[..., :heads, :].chunk(2, -1)
+    now[0].mul_(cosine).addcmul_(was[1], sine, value=-way)
+    now[1].mul_(cosine).addcmul_(was[0], sine, value=way)
+    return out

@@ -43,6 +43,7 @@ from accord.types import (
 )
 
 Algorithm = Literal["dpo", "ipo", "kto"]
+WHOLE = 10**12  # tokens: what was cut already is not cut again
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ class Offline:
         return Judged(prompts, responses, best, worst, ones, 2 * ones, none, none.astype(bool))
 
     def _learn(self, judged: Judged, beta: float, seed: int) -> tuple[int, dict[str, float]]:
-        """The epochs; a minibatch's gradient is taken in two passes, so that memory does not grow with it."""
+        """The epochs. A minibatch's gradient is taken so that memory does not grow with it."""
         config, actor = self.config, self.actor
         longest = max(map(len, judged.responses))
         device = actor.decoder.embedding.device
@@ -203,10 +204,65 @@ class Offline:
         return updates, {"loss": loss, "accuracy": right, "gradient": weight}
 
     def _update(self, judged: Judged, some: np.ndarray, reference: Tensor, many: Tensor, beta: float) -> np.ndarray:
-        """One step. The loss is of whole responses: its slope in each comes first, then goes on to their tokens."""
-        config, actor = self.config, self.actor
+        """One step."""
         pairs = torch.from_numpy(some[some < len(judged.first)])
         alone = torch.from_numpy(some[some >= len(judged.first)] - len(judged.first))
+        if self.config.algorithm == "kto":
+            ratio, loss = self._twice(judged, pairs, alone, reference, many, beta)
+        else:
+            ratio, loss = self._once(judged, pairs, reference, many, beta)
+        size = self.actor.step()
+        self.actor.refresh()
+        first, second = torch.from_numpy(judged.first)[pairs], torch.from_numpy(judged.second)[pairs]
+        level, levels = torch.from_numpy(judged.level)[pairs], torch.from_numpy(judged.levels)[pairs]
+        told = (2 * level - (levels - 1)).sign()
+        right = ((ratio[first] - ratio[second]) * told > 0).float()[told != 0]
+        return np.array([loss, float(right.mean()) if len(right) else float("nan"), size])
+
+    def _once(
+        self, judged: Judged, pairs: Tensor, reference: Tensor, many: Tensor, beta: float
+    ) -> tuple[Float[Tensor, "reply"], float]:
+        """The gradient, some pairs at a time: a pair's loss hangs on no other's. With the log-ratios and the loss."""
+        config, actor = self.config, self.actor
+        first, second = torch.from_numpy(judged.first), torch.from_numpy(judged.second)
+        ratio, loss = torch.zeros(len(reference)), 0.0
+        if config.algorithm == "ipo":  # which says nothing of ties
+            level, levels = torch.from_numpy(judged.level)[pairs], torch.from_numpy(judged.levels)[pairs]
+            pairs = pairs[2 * level != levels - 1]
+        for part in self._parts(judged, pairs):
+            used = torch.cat([first[part], second[part]]).unique()
+            (batch,) = micro_batches(judged.prompts, judged.responses, used.tolist(), WHOLE)
+            batch = batch.to(reference.device)
+            log_prob = foretold(actor.decoder, batch, config.temperature)[0]
+            found = (torch.zeros_like(reference).index_add(0, batch.reply, log_prob) - reference).cpu()
+            lost = self._loss(judged, found, many.cpu(), part, part[:0], beta) * (len(part) / len(pairs))
+            lost.backward()
+            ratio[used], loss = found.detach()[used], loss + float(lost.detach())
+        return ratio, loss
+
+    def _parts(self, judged: Judged, pairs: Tensor) -> list[Tensor]:
+        """Pairs whose tokens fit into memory together, those of one prompt side by side; one at least."""
+
+        def tokens(pair: int) -> int:
+            one, other = int(judged.first[pair]), int(judged.second[pair])
+            return len(judged.prompts[one]) + len(judged.responses[one]) + len(judged.responses[other])
+
+        order = sorted(pairs.tolist(), key=lambda pair: (tokens(pair), judged.prompts[int(judged.first[pair])]))
+        cut: list[list[int]] = []
+        room = 0
+        for pair in order:
+            if not cut or tokens(pair) > room:
+                cut.append([])
+                room = self.config.memory
+            cut[-1].append(pair)
+            room -= tokens(pair)
+        return [torch.tensor(part) for part in cut]
+
+    def _twice(
+        self, judged: Judged, pairs: Tensor, alone: Tensor, reference: Tensor, many: Tensor, beta: float
+    ) -> tuple[Float[Tensor, "reply"], float]:
+        """The same where a response's loss hangs on all: its slope in each comes first, then that in their tokens."""
+        config, actor = self.config, self.actor
         first, second, single = (torch.from_numpy(x) for x in (judged.first, judged.second, judged.single))
         used = torch.cat([first[pairs], second[pairs], single[alone]]).unique()
         batches = micro_batches(judged.prompts, judged.responses, used.tolist(), config.memory)
@@ -221,13 +277,7 @@ class Offline:
         slope = ratio.grad.to(total.device)
         for batch in (one.to(total.device) for one in batches):
             (foretold(actor.decoder, batch, config.temperature)[0] * slope[batch.reply]).sum().backward()
-        size = actor.step()
-        actor.refresh()
-        margin = (ratio[first[pairs]] - ratio[second[pairs]]).detach()
-        level, levels = torch.from_numpy(judged.level)[pairs], torch.from_numpy(judged.levels)[pairs]
-        told = (2 * level - (levels - 1)).sign()
-        right = float(((margin * told > 0).float()[told != 0]).mean()) if bool((told != 0).any()) else float("nan")
-        return np.array([float(loss.detach()), right, size])
+        return ratio.detach(), float(loss.detach())
 
     def _loss(
         self,
