@@ -101,7 +101,7 @@ def test_contract_segments_of_another_sort_are_refused(place: Path, few: None, c
     assert "2 of" in (err := capsys.readouterr().err) and "in a store of their own" in err
 
 
-def test_contract_texts_have_their_choice(
+def test_contract_texts_have_their_choice_and_a_run_needs_prompts(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     def grid(base: RewardConfig, annotators: int, picture: None, texts: list[str]) -> list[Candidate]:
@@ -123,6 +123,9 @@ def test_contract_texts_have_their_choice(
     assert cli.main(["select", "task.toml", "--store", ".", "--workers", "1"]) == 0
     made = config.load(place / "runs" / "task-choice" / "chosen.toml")
     assert made.reward.text == "length" and made.reward.select == "fixed"
+    capsys.readouterr()
+    assert cli.main(["run", "task.toml"]) == 2
+    assert "task.prompts is empty" in capsys.readouterr().err
 
 
 def test_golden_a_choice_is_shown_with_its_reasons(capsys: pytest.CaptureFixture[str]):
