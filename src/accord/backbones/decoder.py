@@ -252,7 +252,8 @@ class Decoder(nn.Module):
 
     def compiled(self) -> None:
         """Blocks are compiled when they are first used: one graph for all of them, as they differ in weights alone."""
-        self.read, self.branch, self.write = map(torch.compile, (Block.forward, Block.fork, Block.step))
+        self.read, self.branch = torch.compile(Block.forward), torch.compile(Block.fork)
+        self.write = torch.compile(Block.step)
 
     def layers(self) -> list[Block]:
         """The blocks in their order."""
@@ -319,7 +320,8 @@ class _Rotated(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None, None]:
-        return _turned(slopes[0], *ctx.saved_tensors, ctx.heads, -1.0), None, None, None
+        cosine, sine = ctx.saved_tensors
+        return _turned(slopes[0], cosine, sine, ctx.heads, -1.0), None, None, None
 
 
 def _turned(x: Tensor, cosine: Tensor, sine: Tensor, heads: int, way: float) -> Tensor:
