@@ -85,7 +85,9 @@ def round_record(policy: Graded, start: Graded) -> dict[str, Any]:
     return found
 
 
-def texts(task: TextTask, policy: Graded, start: Graded, last: Mapping[str, float | None], stopped: str) -> records.Texts:
+def texts(
+    task: TextTask, policy: Graded, start: Graded, last: Mapping[str, float | None], stopped: str
+) -> records.Texts:
     """The part of `result.json` that is about texts. `last` holds the signs of the last round."""
     return records.Texts(
         prompts=len(task.judged),
