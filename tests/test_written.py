@@ -176,4 +176,3 @@ def test_learning_from_forty_comparisons_responses_win_against_the_start(model: 
     result = build.run(settings(model, **more), tmp_path / "run")
     assert result.texts is not None and result.texts.win_rate is not None
     assert result.texts.win_rate.ci95[0] > 0.5 and result.texts.kl > 0.1
-    assert result.reward.heldout_accuracy is not None and result.reward.heldout_accuracy > 0.6

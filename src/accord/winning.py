@@ -85,7 +85,9 @@ def round_record(policy: Graded, start: Graded) -> dict[str, Any]:
     return found
 
 
-def texts(task: TextTask, policy: Graded, start: Graded, last: Mapping[str, float], stopped: str) -> records.Texts:
+def texts(
+    task: TextTask, policy: Graded, start: Graded, last: Mapping[str, float | None], stopped: str
+) -> records.Texts:
     """The part of `result.json` that is about texts. `last` holds the signs of the last round."""
     return records.Texts(
         prompts=len(task.judged),
@@ -94,7 +96,7 @@ def texts(task: TextTask, policy: Graded, start: Graded, last: Mapping[str, floa
         kl=float(policy.written.kl.mean()),
         tokens=_tokens(policy),
         start_tokens=_tokens(start),
-        proxy=float(last.get("gain", 0.0)),
+        proxy=float(last.get("gain") or 0.0),
         stopped=stopped,
         samples=tuple(_samples(policy, start)),
     )

@@ -6,7 +6,7 @@ warm from the one before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -234,7 +234,7 @@ class Writing:
         """Why improvement is to end here."""
         if not state.watched:
             return ""
-        *before, now = (watch.Signs(**signs) for signs in state.watched)
+        *before, now = (signs_of(told) for told in state.watched)
         return watch.why_stop(now, before, self._shaping().kl_budget)
 
     def finish(self, state: loop.State, progress: Progress, seconds: float) -> records.Result:
@@ -277,6 +277,12 @@ class Writing:
             if worth is not None:
                 found[name] = worth
         return found
+
+
+def signs_of(told: Mapping[str, float | None]) -> watch.Signs:
+    """What a round's record says of over-optimisation."""
+    gain, doubt, kl = (told.get(name) or 0.0 for name in ("gain", "doubt", "kl"))
+    return watch.Signs(gain, doubt, kl, told.get("accuracy_high"))
 
 
 def counting(task: TextTask, write: Write, each: int) -> Write:

@@ -35,7 +35,7 @@ class Told(Silent):
 
 def answer_all(told: Told, store: str, over: threading.Event) -> None:
     """A person who knows the truth and answers whatever is asked."""
-    told.known.wait(30)
+    told.known.wait(300)
     with (
         contextlib.suppress(httpx2.ConnectError),
         httpx2.Client(base_url=told.link.split("/join/")[0], follow_redirects=True) as client,

@@ -2,9 +2,9 @@
 
 Three signs, none of which needs the truth: the policy is farther from its reference than the budget of KL allows; the
 reward rises where its members disagree ever more, in two rounds on end, for answers about what one round found may
-settle it (Coste et al., arXiv:2310.02743, look at the same disagreement); it foretells the newest answers, which it
-had not seen, worse than a coin. They end a run early; they are no proof, and a run that shows none of them may have
-gone too far all the same (Gao et al., arXiv:2210.10760).
+settle it (Coste et al., arXiv:2310.02743, look at the same disagreement); it foretells the newest answers, which it had
+not seen, worse than a coin. They end a run early; they are no proof, and a run that shows none of them may have gone
+too far all the same (Gao et al., arXiv:2210.10760).
 """
 
 from __future__ import annotations
