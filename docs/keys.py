@@ -55,6 +55,7 @@ SAID = {
     "policy.temperature": "weight of the entropy",
     "task.prompts": "what the policy answers",
     "task.gold": "the scorer that teachers and evaluation alone read",
+    "policy.tokens": "of a response, at most",
     "policy.n": "responses written for one that is given",
     "policy.device": "`auto`, `cpu`, `cuda`",
     "report.episodes": "evaluated",

@@ -101,7 +101,7 @@ def test_contract_segments_of_another_sort_are_refused(place: Path, few: None, c
     assert "2 of" in (err := capsys.readouterr().err) and "in a store of their own" in err
 
 
-def test_contract_texts_have_their_choice_and_no_run_yet(
+def test_contract_texts_have_their_choice_and_a_run_needs_prompts(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     def grid(base: RewardConfig, annotators: int, picture: None, texts: list[str]) -> list[Candidate]:
@@ -125,7 +125,7 @@ def test_contract_texts_have_their_choice_and_no_run_yet(
     assert made.reward.text == "length" and made.reward.select == "fixed"
     capsys.readouterr()
     assert cli.main(["run", "task.toml"]) == 2
-    assert "policies of text are not in this version" in capsys.readouterr().err
+    assert "task.prompts is empty" in capsys.readouterr().err
 
 
 def test_golden_a_choice_is_shown_with_its_reasons(capsys: pytest.CaptureFixture[str]):
@@ -149,3 +149,27 @@ def test_golden_a_choice_is_shown_with_its_reasons(capsys: pytest.CaptureFixture
     assert lines[1].split()[-1] == "1.0" and "best" in lines[1]
     assert "1 left after a short climb." in lines
     assert lines[-1] == "accord run chosen.toml"
+
+
+def test_contract_a_race_of_policies_ends_the_choice(
+    place: Path, few: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("accord.rewards.finalists._near", lambda row: True)  # both are left
+    answered(f"sqlite:///{place / 'store.db'}", 150)
+    arguments = ["task.toml", "--store", ".", "--workers", "2", "--policy.steps", "3000", "--tune.episodes", "2"]
+    assert cli.main(["select", *arguments]) == 0
+    told = capsys.readouterr()
+    record = json.loads((place / "runs" / "task-choice" / "selection.json").read_text())
+    names = [one["name"] for one in record["finalists"]]
+    assert (
+        len(names) == 2
+        and list(record["race"]) == names
+        and all(len(scores) == 5 for scores in record["race"].values())
+    )
+    assert record["taken"] in names and "short runs, judged by other answers" in told.out
+    first = record["race"][names[0]]
+    better = [n for n in names[1:] if all(a > b for a, b in zip(record["race"][n], first, strict=True))]
+    assert (record["taken"] in better) if better else record["taken"] == names[0]
+    capsys.readouterr()
+    assert cli.main(["select", *arguments, "--no-race"]) == 0
+    assert json.loads((place / "runs" / "task-choice" / "selection.json").read_text())["race"] == {}

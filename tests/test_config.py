@@ -98,3 +98,33 @@ def test_golden_an_algorithm_has_its_own_keys_and_defaults():
         config.from_tree({"policy": {"algorithm": "sac", "clip": 0.2}})
     with pytest.raises(InputError, match=r"policy\.tau is 2"):
         config.from_tree({"policy": {"algorithm": "td3", "tau": 2.0}})
+
+
+def test_golden_an_algorithm_of_text_has_its_keys_and_the_same_name_means_another_in_an_environment():
+    text = {"task": {"kind": "text"}}
+    for name in ("ppo", "rloo", "grpo"):
+        found = config.from_tree({**text, "policy": {"algorithm": name, "rank": 8, "kl_target": 6.0}}).policy
+        assert isinstance(found, config.OnlineSection)
+        assert (found.algorithm, found.rank, found.kl_target, found.kl) == (name, 8, 6.0, 0.05)
+    best = config.from_tree({**text, "policy": {"algorithm": "best-of-n", "n": 4}}).policy
+    assert isinstance(best, config.BestOfNSection) and best.n == 4
+    assert isinstance(config.from_tree(text).policy, config.OnlineSection)
+    assert isinstance(config.from_tree({"policy": {"algorithm": "ppo"}}).policy, config.PPOSection)
+
+
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [
+        ({"task": {"kind": "text"}, "policy": {"algorithm": "sac"}}, 'is "sac", which acts in environments, and task'),
+        ({"task": {"kind": "text"}, "policy": {"algorithm": "sb3:PPO"}}, "acts in environments"),
+        ({"policy": {"algorithm": "grpo"}}, 'is "grpo", which writes texts, and task.kind is "control": choose ppo'),
+        ({"task": {"kind": "text"}, "policy": {"rnak": 8}}, 'did you mean "policy.rank"?'),
+        ({"task": {"kind": "text", "promts": []}}, 'did you mean "task.prompts"?'),
+        ({"task": {"kind": "text"}, "policy": {"kl_budget": -1.0}}, "policy.kl_budget is -1"),
+        ({"task": {"kind": "text"}, "policy": {"algorithm": "best-of-n", "n": 0}}, "policy.n is 0"),
+    ],
+)
+def test_golden_what_does_not_belong_to_a_task_of_text_is_one_sentence(tree: toml.Tree, words: str):
+    with pytest.raises(InputError) as caught:
+        config.from_tree(tree)
+    assert words in str(caught.value) and "\n" not in str(caught.value)

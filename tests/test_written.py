@@ -23,6 +23,7 @@ OTHERS = {
     "rloo": {},
     "ppo, adapters": {"algorithm": "ppo", "rank": 2, "epochs": 2},
     "grpo": {"algorithm": "grpo", "group": 4},
+    "dpo": {"algorithm": "dpo", "learning_rate": 1e-3},
     "best-of-n": {"algorithm": "best-of-n", "n": 3},
 }
 
@@ -37,7 +38,7 @@ def model() -> str:
 def settings(model: str, other: str = "rloo", **more: object) -> config.RunConfig:
     """Twelve comparisons in two rounds, a few words a response."""
     own = OTHERS[other]
-    kept = POLICY if own.get("algorithm") != "best-of-n" else {"steps": 120, "tokens": 12}
+    kept = POLICY if own.get("algorithm") not in ("best-of-n", "dpo") else {"steps": 120, "tokens": 12}
     tree: toml.Tree = {
         "task": {"kind": "text", "id": "stories", "model": model, "prompts": PROMPTS, "gold": "vader-negative"},
         "feedback": {"labels": 12, "rounds": 2, "queries": {"levels": 2}},
@@ -155,3 +156,24 @@ def test_contract_what_cannot_be_run_is_one_sentence(model: str, tmp_path: Path)
     ):
         with pytest.raises(InputError, match=said):
             build.run(settings(model, **more), tmp_path / str(len(said)))
+
+
+def letters(prompt: str, response: str) -> float:
+    """Few long words: the fewer letters the better."""
+    return -float(len(response))
+
+
+@pytest.mark.slow
+def test_learning_from_forty_comparisons_responses_win_against_the_start(model: str, tmp_path: Path):
+    more = {
+        "task__gold": "module:tests.test_written.letters",
+        "feedback__labels": 40,
+        "reward__text": "length",
+        "policy__steps": 1_200,
+        "policy__prompts": 8,
+        "report__episodes": 64,
+    }
+    result = build.run(settings(model, **more), tmp_path / "run")
+    assert result.texts is not None and result.texts.win_rate is not None
+    assert result.texts.win_rate.ci95[0] > 0.5 and result.texts.kl > 0.1
+    assert result.reward.heldout_accuracy is not None and result.reward.heldout_accuracy > 0.6

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
 import numpy as np
 from jaxtyping import Int, Real
@@ -32,6 +33,7 @@ from accord.types import (
     Metrics,
     NotFinite,
     Policy,
+    Reward,
     Scored,
     Signal,
     StepBatch,
@@ -278,7 +280,7 @@ class Watched:
 
     def __init__(self, signal: LearnedReward) -> None:
         self.broken = False
-        self._reward = signal.reward
+        self._reward = cast(Reward, signal.reward)  # what acts learns from steps
         self.version = signal.reward.version
         self.signal = LearnedReward(self, signal.costs, signal.shaping)
 

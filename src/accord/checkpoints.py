@@ -104,7 +104,7 @@ class Checkpoints:
             self.recent.load(self.folder / self._steps / "recent.safetensors")
         reward = load(self.folder / self._reward, module=self.module) if self._reward else None
         forecasts = tuple(_forecasts(each) for each in saved["forecasts"])
-        small = {name: saved[name] for name in FIELDS} | {"watched": tuple(saved["watched"])}
+        small: dict[str, Any] = {**{name: saved[name] for name in FIELDS}, "watched": tuple(saved["watched"])}
         return State(**small, reward=reward, candidates=(reward,) if reward else (), forecasts=forecasts)
 
     def finish(self, reward: Path, policy: Path) -> None:

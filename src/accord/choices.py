@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from accord.chosen import Outcome
 
 WIDE = 120  # columns of a table that no terminal limits
 
@@ -21,6 +24,7 @@ def select(
     store: str = "",
     workers: int | None = None,
     out: Path | None = None,
+    race: bool = True,
     overrides: Annotated[Mapping[str, str] | None, Parameter(parse=False)] = None,
 ) -> None:
     """Chooses the reward model for FILE from recorded answers; asks nobody anything.
@@ -37,6 +41,8 @@ def select(
         Processes that work at once; as many as there are cores where not given.
     out
         The folder to write to; runs/NAME-choice where not given.
+    race
+        Rewards that answers cannot tell apart teach short runs, judged by other answers, where there are enough.
     """
     from accord import config
     from accord.types import InputError
@@ -61,9 +67,33 @@ def select(
         )
     finally:
         opened.close()
+    if race:
+        outcome = _raced(outcome, lineage.url_at(place), workers)
     record, made = chosen.write(outcome, out or Path("runs") / f"{file.stem}-choice")
     console = Console() if Console().is_terminal else Console(width=WIDE)
     terminal_choice.show_choice(
-        console, outcome.selection.record(), [one.record() for one in outcome.finalists], str(made)
+        console, outcome.selection.record(), [one.record() for one in outcome.finalists], str(made), outcome.raced
     )
     print(record)
+
+
+def _raced(outcome: Outcome, url: str, workers: int | None) -> Outcome:
+    """The same, after a race between its finalists, where there is one to be run."""
+    from dataclasses import replace
+
+    from rich.console import Console
+
+    from accord import terminal
+    from accord.rewards.finalists import finalists
+    from accord.tuning import finale
+    from accord.tuning.engine import Local
+
+    settings, left = outcome.settings, finalists(outcome.selection)
+    recorded = replace(settings, feedback=replace(settings.feedback, store=url))
+    if not finale.can(recorded, left):
+        return outcome
+    raced = finale.race(recorded, left, lambda: Local(workers), terminal.Lines(Console(stderr=True)))
+    first = left[finale.winner(raced)]
+    reward = replace(first.config, text=first.text, select="fixed")
+    scores = {one.name: list(one.scores) for one in raced}
+    return replace(outcome, raced=scores, taken=first.name, settings=replace(settings, reward=reward))

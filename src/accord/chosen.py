@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,8 @@ class Outcome:
     selection: Selection
     finalists: list[Finalist]
     settings: config.RunConfig
+    raced: Mapping[str, Sequence[float | None]] = field(default_factory=dict)  # by name, one score a seed
+    taken: str = ""  # whom the race took; "" where there was none
 
 
 def recorded(store: Store) -> Recorded:
@@ -120,6 +123,9 @@ def write(outcome: Outcome, folder: Path) -> tuple[Path, Path]:
     """`selection.json`, everything that was found, and `chosen.toml`, which `accord run` takes as it is."""
     folder.mkdir(parents=True, exist_ok=True)
     looked = [one.record() for one in outcome.finalists]
-    write_json(folder / SELECTION, {**outcome.selection.record(), "finalists": looked})
+    write_json(
+        folder / SELECTION,
+        {**outcome.selection.record(), "finalists": looked, "race": outcome.raced, "taken": outcome.taken},
+    )
     write_bytes(folder / CHOSEN, config.to_text(outcome.settings).encode())
     return folder / SELECTION, folder / CHOSEN

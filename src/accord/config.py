@@ -18,12 +18,14 @@ from accord.policies.control.sb3 import SB3Config
 from accord.policies.control.td3 import TD3Config
 from accord.policies.text.actor import ActorConfig
 from accord.policies.text.best_of_n import BestOfNConfig
+from accord.policies.text.offline import OfflineConfig
 from accord.policies.text.online import OnlineConfig
 from accord.rewards.fit import RewardConfig
 from accord.tasks.control import ControlConfig
 from accord.tasks.text import TextConfig
 from accord.types import InputError
 
+LANGUAGE = "rloo, grpo, ppo, dpo, ipo, kto or best-of-n"  # what a task of text may choose
 SinkName = Literal["tensorboard", "mlflow", "wandb"]
 
 
@@ -135,6 +137,17 @@ class OnlineSection(OnlineConfig, ActorConfig):
 
 
 @dataclass(frozen=True)
+class OfflineSection(OfflineConfig, ActorConfig):
+    """A language model that learns from the answers themselves, or from pairs of its own responses."""
+
+    signal: Literal["answers", "reward"] = "answers"  # "reward": of its own responses the best against the worst
+
+    def __post_init__(self) -> None:
+        OfflineConfig.__post_init__(self)
+        ActorConfig.__post_init__(self)
+
+
+@dataclass(frozen=True)
 class BestOfNSection(BestOfNConfig, ActorConfig):
     """The start model, of whose responses the reward chooses."""
 
@@ -146,7 +159,7 @@ class BestOfNSection(BestOfNConfig, ActorConfig):
 
 
 ActsSection = PPOSection | SACSection | TD3Section | AutoSection | SB3Config
-WritesSection = OnlineSection | BestOfNSection
+WritesSection = OnlineSection | OfflineSection | BestOfNSection
 
 
 @dataclass(frozen=True)
@@ -220,8 +233,7 @@ class RunConfig:
         """The algorithm that writes. Raises InputError for one that acts in environments."""
         if isinstance(self.policy, WritesSection):
             return self.policy
-        known = "rloo, grpo, ppo or best-of-n"
-        raise InputError(_misplaced(self.policy.algorithm, "acts in environments", "text", known))
+        raise InputError(_misplaced(self.policy.algorithm, "acts in environments", "text", LANGUAGE))
 
     def __post_init__(self) -> None:
         _within("seed", self.seed, 0, 2**32 - 1)
@@ -260,9 +272,9 @@ def algorithms(tree: toml.Tree) -> dict[str, tuple[type, ...]]:
     task, policy = tree.get("task", {}), tree.get("policy", {})
     text = (task.get("kind") if isinstance(task, dict) else task) == "text"
     named = str(policy.get("algorithm", "") if isinstance(policy, dict) else policy)
-    acting, writing = ({"sac", "td3", "auto"}, {"rloo", "grpo", "best-of-n"})
+    acting, writing = ({"sac", "td3", "auto"}, {"rloo", "grpo", "dpo", "ipo", "kto", "best-of-n"})
     if text and (named in acting or named.startswith("sb3:")):
-        raise InputError(_misplaced(named, "acts in environments", "text", "rloo, grpo, ppo or best-of-n"))
+        raise InputError(_misplaced(named, "acts in environments", "text", LANGUAGE))
     if not text and named in writing:
         raise InputError(_misplaced(named, "writes texts", "control", "ppo, sac, td3 or auto"))
     return {"policy": get_args(WritesSection if text else ActsSection)}

@@ -106,7 +106,7 @@ class State:
     reward_hash: str = ""
     candidates: tuple[Reward, ...] = ()
     forecasts: tuple[Forecasts, ...] = ()  # of uniform answers, by the reward of the round before
-    watched: tuple[Mapping[str, float], ...] = ()  # signs of over-optimisation, of every round that was judged
+    watched: tuple[Mapping[str, float | None], ...] = ()  # signs of over-optimisation, of every round that was judged
     stopped: str = ""  # why the run ended before its last round
     seconds: dict[str, float] = field(default_factory=dict)
     pool: tuple[Collected, ...] = ()  # of this round; never saved: collecting again gives the same

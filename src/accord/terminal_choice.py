@@ -41,7 +41,11 @@ def sketch(
 
 
 def show_choice(
-    console: Console, selection: Mapping[str, Any], finalists: Sequence[Mapping[str, Any]], file: str
+    console: Console,
+    selection: Mapping[str, Any],
+    finalists: Sequence[Mapping[str, Any]],
+    file: str,
+    raced: Mapping[str, Sequence[float | None]] | None = None,
 ) -> None:
     """A selection's record as people read it: the table, what left earlier, a closer look, the choice in a sentence."""
     ended = [row for row in selection["rows"] if row["score"] is not None]
@@ -61,6 +65,8 @@ def show_choice(
     if len(finalists) > 1:
         console.print(_closer(finalists))
     _plain(console, f"\nChosen: {selection['why']}")
+    if raced:
+        console.print(_race(raced))
     _plain(console, _expected(selection))
     _plain(console, f"accord run {file}")
 
@@ -103,6 +109,16 @@ def _closer(finalists: Sequence[Mapping[str, Any]]) -> Table:
             form = "+.4f" if name.startswith("by_") else ".2f"
             cells.append("" if value is None else f"{value:{form}}{tail}")
         table.add_row(one["name"], *cells)
+    return table
+
+
+def _race(raced: Mapping[str, Sequence[float | None]]) -> Table:
+    """What policies learned from each, by a reward of other answers."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("short runs, judged by other answers", overflow="fold")
+    table.add_column("one a seed", justify="right")
+    for name, scores in raced.items():
+        table.add_row(name, "  ".join("failed" if score is None else f"{score:.4g}" for score in scores))
     return table
 
 

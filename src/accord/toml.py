@@ -177,7 +177,10 @@ class _Reader:
         tag = next(tag for tag in TAGS if all(tag in _names(owner) for owner in owners))
         if tag not in tree:
             return owners[0]
-        known = {word: owner for owner in owners for word in _tags(owner, tag)}
+        known: dict[str, type] = {}
+        for owner in owners:
+            for word in _tags(owner, tag):
+                known.setdefault(word, owner)
         for name, owner in known.items():  # "sb3:PPO" stands for all words that begin with "sb3:"
             if ":" in name and str(tree[tag]).startswith(name.partition(":")[0] + ":"):
                 return owner
@@ -247,7 +250,8 @@ def _suited(hint: Any, value: Any) -> Any:
 def _from_text(hint: Any, text: Text) -> Any:
     """A value from the command line, read as TOML would read it unless its field takes text."""
     members = _members(hint)
-    if str in members or any(get_origin(member) is Literal for member in members):
+    listed = text.startswith("[") and any(get_origin(member) is tuple for member in members)
+    if not listed and (str in members or any(get_origin(member) is Literal for member in members)):
         return str(text)
     try:
         return tomllib.loads(f"value = {text}")["value"]

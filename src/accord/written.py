@@ -15,6 +15,7 @@ import numpy as np
 
 from accord import checkpoints, config, loop, measure, records, runtime, winning
 from accord.backbones import sentences, text
+from accord.feedback.evidence import pack
 from accord.feedback.person import Person
 from accord.feedback.probes import repeated
 from accord.feedback.queries import Candidates, compose
@@ -23,6 +24,7 @@ from accord.feedback.store import Store
 from accord.feedback.teachers import Teacher
 from accord.policies.text.actor import Actor
 from accord.policies.text.best_of_n import BestOfN, BestOfNConfig
+from accord.policies.text.offline import Offline, OfflineConfig
 from accord.policies.text.online import Online, OnlineConfig
 from accord.policies.text.rollout import Sampling
 from accord.policies.text.writing import Write, Written, write
@@ -41,6 +43,7 @@ from accord.types import (
     Annotator,
     Collected,
     Evidence,
+    Feedback,
     InputError,
     LearnedReward,
     Query,
@@ -64,6 +67,7 @@ class Writing:
         self.settings, self.store, self.out = settings, store, out
         self.task = TextTask(settings.text, runtime.derive(settings.seed, "prompts"))
         self.policy, self.write = self._policy(self.task)
+        self.answers: Evidence | None = None  # those that the last reward was fitted to
         self.readings = readings_of(settings.reward.text)
         self.annotator = self._annotator()
         self.plan = self._plan()
@@ -72,15 +76,17 @@ class Writing:
         count = max(ROUND_RESPONSES, settings.report.episodes)
         self.start = winning.graded(self.task, self.write, count, runtime.derive(settings.seed, "start"))
 
-    def _policy(self, task: TextTask) -> tuple[Online | BestOfN, Write]:
+    def _policy(self, task: TextTask) -> tuple[Online | Offline | BestOfN, Write]:
         """A learner on a fresh copy of the start model, and what it writes by. Its responses are counted."""
         policy, seed = self.settings.writes, runtime.derive(self.settings.seed, "policy")
         actor = Actor(text.load(self.settings.text.model, chat=self.settings.text.chat), policy, seed)
         if isinstance(policy, BestOfNConfig):
             best = BestOfN(actor, policy)
             return best, counting(task, best.write, policy.n)
-        sampling = Sampling(policy.temperature, tokens=policy.tokens)
-        return Online(task, actor, policy, seed), counting(task, partial(write, actor, sampling), 1)
+        writes = counting(task, partial(write, actor, Sampling(policy.temperature, tokens=policy.tokens)), 1)
+        if isinstance(policy, OfflineConfig):
+            return Offline(task, actor, policy), writes
+        return Online(task, actor, policy, seed), writes
 
     def _annotator(self) -> Annotator:
         feedback = self.settings.feedback
@@ -133,6 +139,7 @@ class Writing:
     def restore(self) -> loop.State:
         """Where a stopped run goes on."""
         state = self.checkpoints.restore()
+        self.answers = pack(self.store, upto=state.cursor)
         if isinstance(self.policy, BestOfN) and state.reward is not None and self.policy.version:
             self.policy.take(self.signal(state.reward))
         return state
@@ -141,6 +148,9 @@ class Writing:
         """What the policy improves on."""
         if not isinstance(reward, FittedReward):
             raise InputError("only a fitted reward can value replies.")
+        policy = self.settings.writes
+        if isinstance(policy, config.OfflineSection) and policy.signal == "answers" and self.answers is not None:
+            return Feedback(self.answers, policy.beta)
         return LearnedReward(Replied(reward), shaping=self._shaping())
 
     def _shaping(self) -> Shaping:
@@ -180,6 +190,7 @@ class Writing:
         self, evidence: Evidence, before: Sequence[Reward], version: int, seed: int
     ) -> tuple[list[Reward], dict[str, object]]:
         """One reward: the configured one, or the one that answers prefer by now. Encoders are fitted anew with it."""
+        self.answers = evidence
         last = before[0] if before and isinstance(before[0], FittedReward) else None
         candidates = text_panel(self.settings.reward, self.readings)
         kept = next((one for one in candidates if last is not None and one.name == last.chosen), candidates[0])
@@ -290,10 +301,11 @@ def replies_of(evidence: Evidence) -> list[Reply]:
 
 
 def readings_of(own: str) -> tuple[str, ...]:
-    """How replies may be read here, the configured way first."""
+    """How replies may be read here: the configured way, or one of a few."""
+    if own:
+        return (own,)
     try:
         sentences.minilm()
-        usual = EMBEDDED
     except InputError:
-        usual = COUNTED
-    return tuple(dict.fromkeys(((own,) if own else ()) + usual))
+        return COUNTED
+    return EMBEDDED

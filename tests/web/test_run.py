@@ -16,8 +16,10 @@ from accord import build, config, records
 from accord.feedback.store import Store
 from accord.progress import Silent
 from accord.tasks.drive import BY_HAND
-from accord.types import Given
+from accord.types import Given, Reply
 from accord.web.access import HEADER
+
+STORIES = Path(__file__).resolve().parents[3] / "shared" / "data" / "models" / "stories260K.bin"
 
 
 class Told(Silent):
@@ -58,7 +60,10 @@ def answer_all(told: Told, store: str, over: threading.Event) -> None:
 
 
 def said(question: dict[str, Any], known: Store) -> dict[str, Any]:
-    first, second = (float(truth.sum()) for truth in known.truth(question["segments"]) if truth is not None)
+    first, second = (
+        float(truth.sum()) if truth is not None else len(segment.response) if isinstance(segment, Reply) else 0.0
+        for truth, segment in zip(known.truth(question["segments"]), known.segments(question["segments"]), strict=True)
+    )
     return {"type": "side", "level": 1 + (first > second) - (first < second)}
 
 
@@ -85,6 +90,11 @@ def learned(folder: Path, store: str, kind: str, labels: int) -> tuple[records.R
             "report": {"baselines": False, "episodes": 4, "clip": False},
         }
     )  # fmt: skip
+    return answered(settings, folder, store)
+
+
+def answered(settings: config.RunConfig, folder: Path, store: str) -> tuple[records.Result, Told]:
+    """A run beside a person who answers until it is over."""
     told, over = Told(), threading.Event()
     person = threading.Thread(target=answer_all, args=(told, store, over))
     person.start()
@@ -123,3 +133,23 @@ def test_contract_a_run_learns_from_whoever_answers_its_page(tmp_path: Path):
     assert (tmp_path / "run" / records.SECRET).is_file()
     origins = Store(store).provenance([id for query in Store(store).queries() for id in query.segments])
     assert all(len(origin.replay) == 32 for origin in origins)  # every clip can be played again
+
+
+@pytest.mark.slow
+def test_contract_people_compare_responses_where_no_scorer_knows_which_is_better(tmp_path: Path):
+    """They like long ones; nothing is measured by a gold score, and the page says so."""
+    if not STORIES.is_file():
+        pytest.skip("../shared/data is not here: no story was written.")
+    store = f"sqlite:///{tmp_path / 'store.db'}"
+    tree: dict[str, Any] = {
+        "task": {"kind": "text", "model": str(STORIES), "prompts": [f"Tom saw {n} cats." for n in "23456789"]},
+        "feedback": {"labels": 10, "rounds": 2, "annotator": "web", "store": store},
+        "reward": {"kind": "linear", "members": 2, "text": "length", "select": "fixed"},
+        "policy": {"algorithm": "rloo", "steps": 100, "prompts": 4, "tokens": 8},
+        "report": {"episodes": 8},
+    }
+    result, told = answered(config.from_tree(tree), tmp_path / "run", store)
+    assert result.labels == 10 and told.over and result.true_return is None and not result.baselines
+    assert result.texts is not None and result.texts.win_rate is None and result.texts.samples[0].policy_gold is None
+    assert "There is no gold scorer" in (tmp_path / "run" / records.REPORT).read_text()
+    assert records.read_result(tmp_path / "run").texts == result.texts

@@ -39,7 +39,7 @@ def _configured(run: Run) -> Language:
 
 def render(run: Run, lang: Language = "en") -> str:
     """The whole page as text."""
-    voices = {each: OF_TEXT[each] if texts.written(run) else each for each in LANGUAGES}
+    voices: dict[Language, Language] = {each: OF_TEXT[each] if texts.written(run) else each for each in LANGUAGES}
     drawn = {name: figures(run, voice) for name, voice in voices.items()}
     content = {"run": run, **_content(run, voices)}
     return shell.page("page.html.jinja", f"{task_of(run)} · accord", drawn, lang, content, texts.written(run))

@@ -29,7 +29,7 @@ def page(
     template: str, title: str, drawn: Drawn, lang: Language, content: Mapping[str, Any], of_text: bool = False
 ) -> str:
     """A whole page as text, from a template of this folder and what it is to show. `of_text`: in the words of text."""
-    voices = {each: OF_TEXT[each] if of_text else each for each in LANGUAGES}
+    voices: dict[Language, Language] = {each: OF_TEXT[each] if of_text else each for each in LANGUAGES}
     scripts = {"plotly": get_plotlyjs().replace("\r\n", "\n"), "page": _asset("page.js")}
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": number, "percent": percent, "duration": duration}

@@ -7,7 +7,7 @@ Table = dict[str, tuple[str, str]]
 # In place of the words of the same key.
 INSTEAD: Table = {
     "steps": ("{n} responses", "{n} 条回复"),
-    "reaches": ("the policy's responses score {mean}", "策略的回复平均得分 {mean}"),
+    "reaches": ("the policy scores {mean}", "策略的回复平均得分 {mean}"),
     "share": (
         ": {share} of the way from the start model to what the same algorithm reaches on the gold scorer itself.",
         "：在起始模型与同一算法直接使用金标评分的水平之间，达到了 {share}。",

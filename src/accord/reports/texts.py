@@ -57,5 +57,5 @@ def shown(run: Run) -> Shown | None:
 
 
 def _beside(record: Json) -> Beside:
-    words = [cut(str(at(record, key) or "")) for key in ("prompt", "start", "policy")]
-    return Beside(*words, number_at(record, "start_gold"), number_at(record, "policy_gold"))
+    prompt, start, policy = (cut(str(at(record, key) or "")) for key in ("prompt", "start", "policy"))
+    return Beside(prompt, start, policy, number_at(record, "start_gold"), number_at(record, "policy_gold"))

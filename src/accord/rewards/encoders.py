@@ -185,6 +185,7 @@ def _fit_tfidf(texts: Texts) -> Part:
     """Words and pairs of words by how rare they are, from those that stand in three texts or more."""
     least = 3 if len(texts) > 30 else 1
     made = _counter(min_df=least)
+    counted: Any
     try:
         counted = made.fit_transform([response for _, response in texts])
     except ValueError as error:
@@ -192,14 +193,15 @@ def _fit_tfidf(texts: Texts) -> Part:
     kept = {"idf": np.asarray(made.idf_, np.float64)}
     columns = min(MOST, *(side - 1 for side in counted.shape))
     if columns >= 2:
-        kept["turn"] = np.ascontiguousarray(svds(counted.astype(np.float64), k=columns, rng=0)[2].T)
+        rows: Any = svds(counted.astype(np.float64), k=columns, rng=0)[2]
+        kept["turn"] = np.ascontiguousarray(rows.T)
     return Part("tfidf", kept, tuple(map(str, made.get_feature_names_out())))
 
 
 def _tfidf(part: Part, texts: Texts) -> Block:
     made = _counter(vocabulary={term: place for place, term in enumerate(part.terms)})
     made.idf_ = part.kept["idf"]
-    counted = made.transform([response for _, response in texts])
+    counted: Any = made.transform([response for _, response in texts])
     return counted @ part.kept["turn"] if "turn" in part.kept else counted.toarray()
 
 

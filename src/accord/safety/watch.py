@@ -1,9 +1,10 @@
 """Over-optimisation, watched for: when is another improvement likelier to harm than to help? Pure.
 
 Three signs, none of which needs the truth: the policy is farther from its reference than the budget of KL allows; the
-reward rises where its members disagree ever more (Coste et al., arXiv:2310.02743, look at the same disagreement); it
-foretells the newest answers, which it had not seen, worse than a coin. They end a run early; they are no proof, and a
-run that shows none of them may have gone too far all the same (Gao et al., arXiv:2210.10760).
+reward rises where its members disagree ever more, in two rounds on end, for answers about what one round found may
+settle it (Coste et al., arXiv:2310.02743, look at the same disagreement); it foretells the newest answers, which it had
+not seen, worse than a coin. They end a run early; they are no proof, and a run that shows none of them may have gone too
+far all the same (Gao et al., arXiv:2210.10760).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def why_stop(now: Signs, before: Sequence[Signs], kl_budget: float | None) -> st
     if now.accuracy_high is not None and now.accuracy_high < 0.5:
         return f"the reward foretold the newest answers worse than a coin (at most {now.accuracy_high:.0%} right)."
     last = before[-1] if before else Signs(0.0, 1.0, 0.0)
-    if now.gain > last.gain and now.doubt > max(DOUBT, last.doubt):
+    if now.gain > last.gain and now.doubt > last.doubt > DOUBT:
         return (
             f"the reward rose to {now.gain:.1f} deviations above the start while its members disagree {now.doubt:.1f} "
             "times as much as there."
