@@ -1,4 +1,4 @@
-"""Property: every pair is in one micro-batch, none of which is larger than the budget unless one row is."""
+"""Property: every pair is in one micro-batch, none of which is larger than the budget unless one pair is."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,12 +14,13 @@ def test_property_every_token_is_foretold_once_within_the_budget(sizes, budget):
     responses = [[100 + k, *range(told - 1)] for k, (_, told) in enumerate(sizes)]
     seen = []
     for batch in micro_batches(prompts, responses, budget=budget):
-        assert batch.tokens.numel() <= budget or len(batch.tokens) == 1
-        flat = batch.tokens.flatten()
+        assert len(batch.fork.there) <= budget or len(batch.fork.stem) == 1
+        line, position = batch.tokens.tolist(), batch.position.tolist()
         for place, target, reply, time in zip(
             *(x.tolist() for x in (batch.place, batch.target, batch.reply, batch.time)), strict=True
         ):
-            assert flat[place + 1] == target == responses[reply][time]
-            assert flat[place] == [*prompts[reply], *responses[reply]][len(prompts[reply]) + time - 1]
+            assert target == responses[reply][time]
+            assert line[place] == [*prompts[reply], *responses[reply]][len(prompts[reply]) + time - 1]
+            assert position[place] == len(prompts[reply]) + time - 1
             seen.append((reply, time))
     assert sorted(seen) == [(k, t) for k, (_, told) in enumerate(sizes) for t in range(told)]
