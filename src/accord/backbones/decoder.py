@@ -251,9 +251,11 @@ class Decoder(nn.Module):
         return Cache(like.new_zeros(size), like.new_zeros(size))
 
     def compiled(self) -> None:
-        """Blocks are compiled when they are first used: one graph for all of them, as they differ in weights alone."""
-        self.read, self.branch = torch.compile(Block.forward), torch.compile(Block.fork)
-        self.write = torch.compile(Block.step)
+        """Blocks are compiled when they are first used: one graph for all of them, as they differ in weights alone.
+
+        Forks are not: their lengths are others in every micro-batch.
+        """
+        self.read, self.write = torch.compile(Block.forward), torch.compile(Block.step)
 
     def layers(self) -> list[Block]:
         """The blocks in their order."""
