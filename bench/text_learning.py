@@ -65,7 +65,7 @@ BEGINNINGS = (
 TOKENS, ANSWERS, SURE, JUDGED = 64, 300, 3.0, 32  # judged: responses to each beginning
 STEPS, QUICK = 3_072, 256  # responses
 RATE = 5e-4
-KL = {"ppo": 0.3, "rloo": 0.3, "grpo": 0.3}  # in deviations of the score, a nat
+KL = {"ppo": 0.4, "rloo": 0.4, "grpo": 0.4}  # in deviations of the score, a nat
 READING = RewardConfig(kind="kernel", weighed=False)
 
 
