@@ -95,12 +95,36 @@ def test_contract_what_cannot_be_told_is_one_sentence(folder: Path, capsys: pyte
         (["task.toml", "--store", url, "--more", "0"], "--more is 0"),
         (["task.toml"], "names no store of answers"),
         (["task.toml", "--store", "sqlite:///empty.db"], "holds no answers yet"),
-        (["task.toml", "--store", "sqlite:///texts.db"], "holds answers about texts"),
+        (
+            ["task.toml", "--store", "sqlite:///texts.db"],
+            "the answers are about another sort of segments: set task.kind",
+        ),
         (["nowhere"], "store 'nowhere' is no URL"),
     ):
         assert cli.main(["ask", *arguments]) == 2
         told = capsys.readouterr().err
         assert words in told and told.startswith("accord: ") and told.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_contract_answers_about_texts_are_asked_the_same(folder: Path, capsys: pytest.CaptureFixture[str]):
+    (folder / "texts.toml").write_text(
+        '[task]\nkind = "text"\n[reward]\nkind = "linear"\nmembers = 1\ntext = "length"\n'
+    )
+    rng, store = np.random.default_rng(0), Store("sqlite:///texts.db")
+    store.register("ann", "person")
+    for number in range(60):
+        long = rng.choice(40, 2, replace=False) + 1
+        replies = [Reply(f"prompt {number}", "word " * int(many)) for many in long]
+        ids = store.add([Collected(one, Provenance("prompts", 0, 0, 0, number, 0)) for one in replies])
+        store.ask([Query(f"q{number}", "compare", tuple(ids))])
+        level = int(np.log(long[0] / long[1]) + 0.3 * rng.logistic() > 0)
+        store.answer([Answer(f"a{number}", f"q{number}", "ann", Side(level, 2))])
+    store.close()
+    assert cli.main(["ask", "texts.toml", "--store", "sqlite:///texts.db", "--more", "30", "--json", "ask.json"]) == 0
+    told = json.loads(Path("ask.json").read_text())
+    assert told["sentence"].startswith("30 more answers would raise") and told["answers"] == 60
+    assert told["accuracy"]["measured"][-1] > 0.6  # the longer one mostly wins, and its length is what is read
 
 
 def test_golden_a_sketch_shows_points_on_the_curve():

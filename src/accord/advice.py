@@ -97,14 +97,21 @@ def _of_task(settings: RunConfig, place: Path, store: Store) -> RunConfig:
     """The configuration; where none was given, with the task that the answers are about."""
     from dataclasses import replace
 
-    from accord import records
+    from accord import config, records
     from accord.types import InputError, Reply
 
     ids = [id for query in store.queries() for id in query.segments][:1]
-    if ids and isinstance(store.segments(ids)[0], Reply):
-        raise InputError(f"{place} holds answers about texts, and rewards of control alone are fitted here so far.")
+    texts = bool(ids) and isinstance(store.segments(ids)[0], Reply)
     if records.is_run(place) or place.is_file():
+        if texts != (settings.task.kind == "text"):
+            kind = "text" if texts else "control"
+            raise InputError(
+                f'{place} has task.kind = "{settings.task.kind}" and the answers are about another sort of segments: '
+                f'set task.kind = "{kind}", or give another --store.'
+            )
         return settings
+    if texts:
+        return replace(settings, task=config.TextSection())
     return replace(settings, task=replace(settings.control, id=store.provenance(ids)[0].task))
 
 
@@ -147,24 +154,31 @@ def _bar() -> Iterator[Callable[[int, int], None]]:
 def _measured(recorded: Recorded, seed: int, done: Callable[[int, int], None]) -> Measured:
     from dataclasses import replace
 
-    from accord import runtime
+    from accord import runtime, written
+    from accord.rewards.crossval import Reading
     from accord.rewards.curve import measure
     from accord.rewards.fit import fit
     from accord.rewards.fitted import FittedReward
+    from accord.rewards.words import known
     from accord.tasks.control import ControlTask
 
     runtime.set_up()
-    settings = recorded.settings
-    spec = ControlTask(replace(settings.control, envs=1, vectorised=False)).spec
+    settings, reward = recorded.settings, recorded.settings.reward
+    if settings.task.kind == "text":
+        reading = known(written.readings_of(reward.text)[0], written.replies_of(recorded.evidence))
+    else:
+        spec = ControlTask(replace(settings.control, envs=1, vectorised=False)).spec
+        reading = Reading(spec.action.discrete, spec.picture)
 
     def fitted(evidence: Evidence, seed: int) -> FittedReward:
         return fit(
             evidence,
-            settings.reward,
-            discrete=spec.action.discrete,
+            reward,
+            discrete=reading.discrete,
             terminates=True,  # not centred
             seed=seed,
-            picture=spec.picture,
+            encode=reading.encode,
+            picture=reading.picture,
         )
 
     with runtime.flushed():
