@@ -26,6 +26,8 @@ ROUNDS, STEPS_A_ROUND = 10, 10_000
 STYLE = files("accord.reports").joinpath("style.css")
 EVIL = '</script><script>alert("x")</script><img src=x onerror=alert(1)>{{7*7}}'
 
+PATIENCE = 120_000  # milliseconds for a page of megabytes, where other work takes the processor
+
 
 def result_record() -> dict:
     return {
@@ -529,7 +531,7 @@ def test_contract_page_in_a_browser_on_phone_and_desk(run, browser):
         page.on("console", lambda message, seen=troubles: seen.append(message.text))
         page.on("pageerror", lambda error, seen=troubles: seen.append(str(error)))
         page.on("request", lambda request, seen=requests: seen.append(request.url))
-        page.goto(path.as_uri())
+        page.goto(path.as_uri(), timeout=PATIENCE)
         page.wait_for_selector("html[data-ready=true]")
         for press in ("#theme", "[data-set-lang=zh]", "[data-swap=curve_steps]", "#theme"):
             page.click(press)
@@ -547,7 +549,7 @@ def test_contract_the_clip_rests_where_no_motion_is_wished_and_can_be_stopped(tm
         page = browser.new_page(viewport={"width": 375, "height": 800}, reduced_motion=wish)
         troubles = []
         page.on("console", lambda message, seen=troubles: seen.append(message.text))
-        page.goto(path.as_uri())
+        page.goto(path.as_uri(), timeout=PATIENCE)
         page.wait_for_selector("html[data-ready=true]")
         source = "document.querySelector('.clip img').currentSrc"
         moving = page.evaluate("document.querySelector('.clip img').src")

@@ -205,7 +205,7 @@ def test_contract_in_a_browser_every_figure_is_drawn_and_nothing_sticks_out(tmp_
     errors: list[str] = []
     tab.on("pageerror", lambda error: errors.append(str(error)))
     tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    tab.goto(path.as_uri())
+    tab.goto(path.as_uri(), timeout=120_000)
     tab.wait_for_selector("html[data-ready=true]")
     assert errors == []
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
