@@ -27,7 +27,7 @@ from accord.backbones.text import LanguageModel
 from accord.backbones.weights import config_of
 from accord.policies.text.actor import Actor, ActorConfig
 from accord.policies.text.online import Online, OnlineConfig
-from accord.types import LearnedReward, Reply, Shaping
+from accord.types import LearnedReward, Reply, Scored, Shaping
 from bench import harness
 from bench.peers.protocol import Clock, finish
 
@@ -60,22 +60,14 @@ class Numbers:
         return self.encode(prompt)
 
 
-@dataclass(frozen=True, eq=False)
-class Valued:
-    """What a reward says of replies."""
-
-    mean: torch.Tensor
-    spread: torch.Tensor
-
-
 class Letters:
     """The number of letters modulo 7: costs nothing and differs within a group."""
 
     version = 1
 
-    def __call__(self, replies: Sequence[Reply]) -> Valued:
+    def __call__(self, replies: Sequence[Reply]) -> Scored:
         mean = torch.tensor([float(len(one.response) % 7) for one in replies])
-        return Valued(mean, torch.zeros_like(mean))
+        return Scored(mean, torch.zeros_like(mean))
 
 
 class Drawn:
@@ -104,7 +96,7 @@ def ours(name: str, form: str, seed: int, steps: int) -> dict[str, float]:
     actor = Actor(LanguageModel(decoder, tokenizer, config_of(shape), Path()), ActorConfig(learning_rate=1e-6), seed)
     config = OnlineConfig("grpo", prompts=PROMPTS, group=GROUP, tokens=TOKENS, minibatch=64, memory=65_536, kl=0.0)
     policy = Online(Drawn(shape.vocabulary), actor, config, seed)
-    signal = LearnedReward(Letters(), shaping=Shaping())  # type: ignore[arg-type]
+    signal = LearnedReward(Letters(), shaping=Shaping())
     spent, guard = [], 0.0
     for step in range(WARM + steps):
         torch.cuda.synchronize(device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ class Masters:
             if one is not master:
                 one.register_post_accumulate_grad_hook(self._moving(master))
 
-    def _moving(self, master: Tensor):  # noqa: ANN202
+    def _moving(self, master: Tensor) -> Callable[[Tensor], None]:
         def move(one: Tensor) -> None:
             fresh = one.grad
             if fresh is None:

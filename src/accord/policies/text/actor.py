@@ -24,7 +24,7 @@ from accord.backbones.decoder import Decoder
 from accord.backbones.masters import Masters
 from accord.backbones.text import LanguageModel
 from accord.policies.text.rollout import Engine
-from accord.types import InputError
+from accord.types import InputError, Reply
 
 RATE, RATE_WEIGHTS, RATE_POWER, ADAPTED = 3e-6, 1e9, 0.6, 10.0
 
@@ -73,6 +73,14 @@ class Actor:
         self.rate = rate(config, count)
         self.masters = Masters(self.decoder.parameters(), self.rate)
         self.engine = Engine(self.acting, model.tokenizer.end)
+
+    def replies(self, prompts: Sequence[str], responses: Sequence[Sequence[int]]) -> list[Reply]:
+        """Responses as text, one to each prompt, with the tokens that they were written in."""
+        tokenizer = self.tokenizer
+        return [
+            Reply(prompt, tokenizer.decode(ids), tuple(ids), tokenizer.hash)
+            for prompt, ids in zip(prompts, responses, strict=True)
+        ]
 
     def step(self) -> float:
         """One step down the gradient that micro-batches have left."""

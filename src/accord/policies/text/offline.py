@@ -169,12 +169,8 @@ class Offline:
         sampled = actor.engine.sample(ids, config.group, self.sampling, seed)
         self.task.took(len(sampled.tokens))
         self.steps += len(sampled.tokens)
-        responses = [row[:many] for row, many in zip(sampled.tokens.tolist(), sampled.lengths.tolist(), strict=True)]
-        texts = [prompt for prompt in asked for _ in range(config.group)]
-        replies = [
-            Reply(p, actor.tokenizer.decode(r), tuple(r), actor.tokenizer.hash)
-            for p, r in zip(texts, responses, strict=True)
-        ]
+        responses = sampled.responses
+        replies = actor.replies([prompt for prompt in asked for _ in range(config.group)], responses)
         score = valued(signal, replies).view(-1, config.group)
         start = torch.arange(len(score)) * config.group
         best, worst = (start + score.argmax(1)).numpy(), (start + score.argmin(1)).numpy()

@@ -174,10 +174,10 @@ class Online:
         sampled = actor.engine.sample(ids, config.group, self.sampling, seed)
         self.task.took(len(sampled.tokens))
         self.steps += len(sampled.tokens)
-        responses = [row[:many] for row, many in zip(sampled.tokens.tolist(), sampled.lengths.tolist(), strict=True)]
+        responses, valid = sampled.responses, sampled.valid
         prompts = [prompt for prompt in ids for _ in range(config.group)]
-        score = self._score(signal, [prompt for prompt in asked for _ in range(config.group)], responses, sampled)
-        valid = torch.arange(sampled.tokens.shape[1], device=sampled.tokens.device) < sampled.lengths[:, None]
+        replies = actor.replies([prompt for prompt in asked for _ in range(config.group)], responses)
+        score = self._score(signal, replies, sampled)
         reference, state, shaping = sampled.log_prob, None, signal.shaping
         if self.critic is not None or shaping.kl_coefficient or shaping.kl_target or shaping.kl_budget is not None:
             reference, state = actor.reference(
@@ -186,15 +186,8 @@ class Online:
         self.kl = float(kl.sequence_sum(kl.k1(sampled.log_prob, reference), valid).mean())
         return Experience(prompts, responses, valid, sampled.log_prob, reference, score, state)
 
-    def _score(
-        self, signal: LearnedReward, prompts: Sequence[str], responses: Sequence[Sequence[int]], sampled: Sampled
-    ) -> Float[Tensor, "reply"]:
+    def _score(self, signal: LearnedReward, replies: Sequence[Reply], sampled: Sampled) -> Float[Tensor, "reply"]:
         """What the signal says of the responses, those that were cut off worth less. Raises NotFinite."""
-        tokenizer = self.actor.tokenizer
-        replies = [
-            Reply(prompt, tokenizer.decode(ids), tuple(ids), tokenizer.hash)
-            for prompt, ids in zip(prompts, responses, strict=True)
-        ]
         score = valued(signal, replies).to(sampled.tokens.device, torch.float32)
         return score - self.config.unfinished * score.std() * (~sampled.ended)
 

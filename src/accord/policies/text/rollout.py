@@ -64,6 +64,16 @@ class Sampled:
     log_prob: Float[Tensor, "reply time"]  # 0 beyond the end
     ended: Bool[Tensor, "reply"]  # False: cut off
 
+    @property
+    def responses(self) -> list[list[int]]:
+        """Without pads."""
+        return [row[:many] for row, many in zip(self.tokens.tolist(), self.lengths.tolist(), strict=True)]
+
+    @property
+    def valid(self) -> Bool[Tensor, "reply time"]:
+        """Where there is a token."""
+        return torch.arange(self.tokens.shape[1], device=self.tokens.device) < self.lengths[:, None]
+
 
 @dataclass(eq=False)
 class Rows:

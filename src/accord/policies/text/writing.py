@@ -49,13 +49,8 @@ def _write(
     actor: Actor, sampling: Sampling, prompts: Sequence[str], ids: list[list[int]], group: int, seed: int
 ) -> Written:
     sampled = actor.engine.sample(ids, group, sampling, seed)
-    responses = [row[:many] for row, many in zip(sampled.tokens.tolist(), sampled.lengths.tolist(), strict=True)]
-    texts = [prompt for prompt in prompts for _ in range(group)]
-    replies = [
-        Reply(prompt, actor.tokenizer.decode(own), tuple(own), actor.tokenizer.hash)
-        for prompt, own in zip(texts, responses, strict=True)
-    ]
-    valid = torch.arange(sampled.tokens.shape[1], device=sampled.tokens.device) < sampled.lengths[:, None]
+    responses, valid = sampled.responses, sampled.valid
+    replies = actor.replies([prompt for prompt in prompts for _ in range(group)], responses)
     asked = [one for one in ids for _ in range(group)]
     reference, _ = actor.reference(asked, responses, valid, sampling.temperature, 4096)
     far = kl.sequence_sum(kl.k1(sampled.log_prob, reference), valid)
