@@ -16,11 +16,16 @@ import torch
 from accord.durable import decode, write_json
 from accord.policies.shaping import valued
 from accord.policies.text.actor import Actor
+from accord.policies.text.ranges import within
 from accord.policies.text.rollout import Sampling
 from accord.policies.text.writing import Written, write
 from accord.types import InputError, LearnedReward, Metrics, Signal
 
 TEXT = "best_of_n.json"
+RANGES = {
+    "n": (1, 10_000),
+    "steps": (1, 10**9),
+}
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,7 @@ class BestOfNConfig:
     tokens: int = 64
 
     def __post_init__(self) -> None:
-        for name, low, high in (("n", 1, 10_000), ("steps", 1, 10**9)):
-            if not low <= getattr(self, name) <= high:
-                raise InputError(
-                    f"policy.{name} is {getattr(self, name)}; it must be between {low} and {high:,}: choose a value "
-                    "in that range."
-                )
+        within(self, RANGES)
 
 
 class BestOfN:

@@ -30,6 +30,7 @@ from accord.functional import likelihood, preferences
 from accord.policies.shaping import valued
 from accord.policies.text.actor import Actor
 from accord.policies.text.online import COUNTED, Prompts
+from accord.policies.text.ranges import within
 from accord.policies.text.rollout import Sampling
 from accord.types import (
     Approvals,
@@ -44,6 +45,19 @@ from accord.types import (
 
 Algorithm = Literal["dpo", "ipo", "kto"]
 WHOLE = 10**12  # tokens: what was cut already is not cut again
+RANGES = {
+    "steps": (1, 10**9),
+    "beta": (1e-6, 100.0),
+    "epochs": (1, 100),
+    "minibatch": (1, 10**6),
+    "flips": (0.0, 0.49),
+    "losses": (0.0, 100.0),
+    "prompts": (1, 10**6),
+    "group": (2, 10**4),
+    "temperature": (0.01, 10.0),
+    "tokens": (1, 10**6),
+    "memory": (1, 10**9),
+}
 
 
 @dataclass(frozen=True)
@@ -64,25 +78,7 @@ class OfflineConfig:
     memory: int = 4096  # tokens of a micro-batch
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("steps", 1, 10**9),
-            ("beta", 1e-6, 100.0),
-            ("epochs", 1, 100),
-            ("minibatch", 1, 10**6),
-            ("flips", 0.0, 0.49),
-            ("losses", 0.0, 100.0),
-            ("prompts", 1, 10**6),
-            ("group", 2, 10**4),
-            ("temperature", 0.01, 10.0),
-            ("tokens", 1, 10**6),
-            ("memory", 1, 10**9),
-        ):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise InputError(
-                    f"policy.{name} is {value:g}; it must be between {low:g} and {high:g}: choose a value "
-                    "in that range."
-                )
+        within(self, RANGES)
 
 
 @dataclass(frozen=True, eq=False)

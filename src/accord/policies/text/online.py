@@ -33,11 +33,28 @@ from accord.functional.returns import generalised_advantage, group_relative, lea
 from accord.policies.shaping import valued
 from accord.policies.text.actor import Actor
 from accord.policies.text.critic import Critic
+from accord.policies.text.ranges import within
 from accord.policies.text.rollout import Sampled, Sampling
 from accord.types import InputError, LearnedReward, Metrics, Reply, Shaping, Signal
 
 Algorithm = Literal["ppo", "rloo", "grpo"]
 CRITIC, COUNTED = "critic.safetensors", "learner.json"
+RANGES = {
+    "steps": (1, 10**9),
+    "prompts": (1, 10**6),
+    "group": (1, 10**4),
+    "epochs": (1, 100),
+    "minibatch": (1, 10**6),
+    "kl": (0.0, 10.0),
+    "clip": (1e-3, 10.0),
+    "clip_high": (1e-3, 10.0),
+    "gamma": (0.0, 1.0),
+    "lambda_": (0.0, 1.0),
+    "unfinished": (0.0, 100.0),
+    "temperature": (0.01, 10.0),
+    "tokens": (1, 10**6),
+    "memory": (1, 10**9),
+}
 
 
 @dataclass(frozen=True)
@@ -63,28 +80,7 @@ class OnlineConfig:
     memory: int = 4096  # tokens of a micro-batch
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("steps", 1, 10**9),
-            ("prompts", 1, 10**6),
-            ("group", 1, 10**4),
-            ("epochs", 1, 100),
-            ("minibatch", 1, 10**6),
-            ("kl", 0.0, 10.0),
-            ("clip", 1e-3, 10.0),
-            ("clip_high", 1e-3, 10.0),
-            ("gamma", 0.0, 1.0),
-            ("lambda_", 0.0, 1.0),
-            ("unfinished", 0.0, 100.0),
-            ("temperature", 0.01, 10.0),
-            ("tokens", 1, 10**6),
-            ("memory", 1, 10**9),
-        ):
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise InputError(
-                    f"policy.{name.rstrip('_')} is {value:g}; it must be between {low:g} and {high:g}: choose a value "
-                    "in that range."
-                )
+        within(self, RANGES)
         if self.algorithm != "ppo" and self.group == 1:
             raise InputError(
                 f'policy.group is 1, and "{self.algorithm}" compares responses to one prompt: give 2 or more.'

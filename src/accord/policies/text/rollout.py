@@ -19,12 +19,19 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from accord.backbones.decoder import Cache, Decoder
+from accord.policies.text.ranges import within
 from accord.types import InputError
 
 PLACES = 64  # a cache grows by so many
 READ, CAPTURED_READ = 16, 128  # attention reads whole stretches of so many places
 LOOK = 8  # steps between looks at who has ended
 LEAVE = 0.75  # rows close up where no more than this share goes on
+RANGES = {
+    "temperature": (0.0, 10.0),
+    "top_k": (0, 10**7),
+    "top_p": (1e-6, 1.0),
+    "tokens": (1, 10**6),
+}
 
 
 @dataclass(frozen=True)
@@ -37,17 +44,7 @@ class Sampling:
     tokens: int = 64  # of a response, at most
 
     def __post_init__(self) -> None:
-        for name, value, low, high in (
-            ("temperature", self.temperature, 0.0, 10.0),
-            ("top_k", self.top_k, 0, 10**7),
-            ("top_p", self.top_p, 1e-6, 1.0),
-            ("tokens", self.tokens, 1, 10**6),
-        ):
-            if not low <= value <= high:
-                raise InputError(
-                    f"policy.{name} is {value:g}; it must be between {low:g} and {high:,}: choose a value "
-                    "in that range."
-                )
+        within(self, RANGES)
 
     @property
     def whole(self) -> bool:
