@@ -2,11 +2,12 @@
 
     python -m bench.selection_quality [--seeds N] [--quick] [--dev] [--fresh] [--data FOLDER]
 
-Twelve rewards a problem. Control: two tasks with a noisy teacher (log-odds three per standard deviation of return),
-Pendulum-v1 also with one who turns a fifth of the answers round beside; 150 comparisons of 50 steps by random
-actions. Every reward of the panel is fitted and PPO learns on it for a short while; a policy's worth is its true
-return. Text: arguments (`ukp`), dialogues (`hh`) and instructions (`pandalm`); half of the groups (debates, dialogues,
-instructions) are for the choice, 600 of their answers, and a reward's worth is the log-likelihood of the other half's.
+Twelve rewards a problem. Control: the examples of Pendulum-v1 and of fixed-horizon CartPole, each with its noisy
+teacher and with one who turns a fifth of the answers round. The answers are those of a whole run with the example's own
+reward (200 and 100), as `accord select` is given them. Every reward of the panel is fitted to them, and PPO learns on
+it from nothing, with two seeds; a reward's worth is the mean true return. Text: arguments (`ukp`), dialogues (`hh`) and
+instructions (`pandalm`); half of the groups (debates, dialogues, instructions) are for the choice, 1,500 of their
+answers where there are so many, and a reward's worth is the log-likelihood of the other half's.
 
 Ways to choose, all from the same folds and answers: `select` (`rewards.select`), `accuracy` (the greatest accuracy in
 cross-validation), `default` (the first of the panel, a net of 2 x 64, of texts the sentence embedding), `largest` (most
@@ -23,6 +24,7 @@ import argparse
 import gzip
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,10 +32,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from accord import runtime
+from accord import build, config, records, runtime
 from accord.backbones.sentences import embed
+from accord.config import RunConfig
+from accord.feedback.evidence import pack
+from accord.feedback.store import Store
 from accord.functional.statistics import bootstrap_interval, mean
-from accord.policies.control.ppo import PPO, PPOConfig
+from accord.progress import Silent
 from accord.rewards import encoders, words
 from accord.rewards.candidates import Candidate, parameters
 from accord.rewards.crossval import Reading, tell
@@ -41,21 +46,25 @@ from accord.rewards.denoise import taken
 from accord.rewards.fit import RewardConfig, fit
 from accord.rewards.jobs import Readings
 from accord.rewards.select import select
+from accord.runtime import derive
 from accord.tasks.collect import evaluate, random_actions
-from accord.tasks.control import ControlConfig, ControlTask
+from accord.tasks.control import ControlTask
 from accord.types import Comparisons, Evidence, LearnedReward, Reply
 from bench import harness, ukp_votes
 from bench.harness import Bench, Result, Worker
 from bench.kinds import DATA
-from bench.ours import POLICY, TASK
+from bench.ours import EXAMPLE, EXAMPLES
 from bench.peers.protocol import Clock, finish, quiet_output, warm_up
-from bench.select_speed import compared
 
-STEPS = {"Pendulum-v1": 30_000, "accord/FixedCartPole-v0": 30_000}
-CONTROL = [*((env, "noisy") for env in STEPS), ("Pendulum-v1", "mistaken")]
+STEPS = {"Pendulum-v1": 30_000, "accord/FixedCartPole-v0": 100_000}
+FLAWS: dict[str, dict[str, str]] = {
+    "noisy": {},
+    "mistaken": {"feedback.teacher.flaw": "mistaken", "feedback.teacher.mistake": "0.2"},
+}
+CONTROL = [(env, flaw) for env in STEPS for flaw in FLAWS]
 TEXT = ("ukp", "hh", "pandalm")
 WAYS = ("select", "accuracy", "default", "largest")
-ANSWERS, TURNED, EPISODES, TRAINED = 150, 0.2, 20, 600
+EPISODES, RUNS, TRAINED = 30, 2, 1_500
 
 # ---------------------------------------------------------------------------------------------------- the panels
 
@@ -93,27 +102,38 @@ def chosen_by(evidence: Evidence, panel: list[Candidate], readings: Readings, se
 # ------------------------------------------------------------------------------------------------------- control
 
 
+def answered(env: str, flaw: str, quick: bool, seed: int) -> tuple[RunConfig, Evidence]:
+    """The answers of a whole run of the example with its own reward."""
+    asked = {"seed": str(seed), "policy.steps": str(4_000 if quick else STEPS[env]), **FLAWS[flaw]}
+    asked |= {"reward.select": "fixed", "report.baselines": "false", "report.clip": "false"}
+    settings = config.load(EXAMPLES / EXAMPLE[env], asked)
+    with tempfile.TemporaryDirectory() as folder:
+        build.run(settings, Path(folder), False, Silent())
+        store = Store(f"sqlite:///{Path(folder) / records.STORE}")
+        try:
+            return settings, pack(store)
+        finally:
+            store.close()
+
+
 def control(env: str, flaw: str, quick: bool, seed: int) -> tuple[list[float], Result]:
     """True returns of policies that learned on each reward of the panel, and a random one's."""
-    evidence, panel = compared(seed, 60 if quick else ANSWERS, env), steps_panel()[: 3 if quick else None]
-    if flaw == "mistaken":
-        part, rng = evidence.parts[0], np.random.default_rng([seed, 1])
-        assert isinstance(part, Comparisons)
-        turned = rng.random(len(part.level)) < TURNED
-        evidence = replace(evidence, parts=(replace(part, level=np.where(turned, 1 - part.level, part.level)),))
-    task = ControlTask(TASK.get(env, ControlConfig(id=env)))
-    reading, steps = Reading(task.spec.action.discrete), 4_000 if quick else STEPS[env]
+    settings, evidence = answered(env, flaw, quick, seed)
+    panel, task = steps_panel()[: 3 if quick else None], ControlTask(build.copies(settings))
+    reading = Reading(task.spec.action.discrete)
     takes = chosen_by(evidence, panel, {"": reading}, seed)
-    judged = ControlTask(ControlConfig(id=env, envs=EPISODES))
-    returns = []
+    judged, worth = task.sibling(EPISODES), []
     for one in panel:
         reward = fit(evidence, one.config, discrete=reading.discrete, terminates=task.spec.terminates, seed=seed)
-        fresh = ControlTask(TASK.get(env, ControlConfig(id=env)))
-        policy = PPO(fresh, replace(POLICY.get(env, PPOConfig()), steps=steps), seed)
-        policy.improve(LearnedReward(reward), steps, seed)
-        returns.append(float(evaluate(judged, policy.acting(), seed).mean()))
-    floor = float(evaluate(judged, random_actions(judged, np.random.default_rng(seed)), seed).mean())
-    return returns, {"worth": returns, "floor": floor, "takes": takes}
+        returns = []
+        for run in range(RUNS):
+            own = derive(seed, "taught", run)
+            policy = build.policy_of(ControlTask(build.copies(settings)), settings, own)
+            policy.improve(LearnedReward(reward), settings.policy.steps, own)
+            returns.append(float(evaluate(judged, policy.acting(), derive(seed, "judged")).mean()))
+        worth.append(float(np.mean(returns)))
+    floor = float(evaluate(judged, random_actions(judged, np.random.default_rng(seed)), derive(seed, "judged")).mean())
+    return worth, {"worth": worth, "floor": floor, "takes": takes, "answers": evidence.answers}
 
 
 # ---------------------------------------------------------------------------------------------------------- text
@@ -291,7 +311,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     own, rest = parser.parse_known_args(argv)
     bench = Bench.start("selection_quality", harness.parse("selection_quality", seeds=10, argv=rest))
     form = "quick" if bench.options.quick else "full"
-    version = harness.our_version("bench/selection_quality.py", "bench/select_speed.py", "bench/ukp_votes.py")
+    version = harness.our_version("bench/selection_quality.py", "bench/ours.py", "bench/ukp_votes.py")
     worker = Worker("accord", (sys.executable, "-m", "bench.selection_quality", "work"), version)
     wanted = [("control", env, flaw) for env, flaw in CONTROL] + [("text", name, "people") for name in TEXT]
     missing = [name for name in TEXT if not (own.data / name).is_dir()]

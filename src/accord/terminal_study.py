@@ -116,7 +116,7 @@ def _took(result: trials.Result) -> str:
 
 def _standing(ledger: Ledger, budget: Budget) -> str:
     """Spent of the budget, trials, the best score so far, in one line."""
-    whole = [trial for trial in ledger.ended if trial.score is not None]
+    whole = [trial for trial in ledger.ended if trial.score is not None and not trial.stopped]
     parts = [f"{_spent(ledger, budget):,.0f}/{budget.amount:,.0f} {WORDS[budget.unit]}"]
     if budget.unit != "trials":
         parts.append(f"{len(ledger.ended):,} trials")
@@ -132,7 +132,9 @@ def _spent(ledger: Ledger, budget: Budget) -> float:
 
 
 def _score(trial: Trial) -> str:
-    return f"failed: {trial.why}" if trial.score is None else _figure(trial.score)
+    if trial.score is None:
+        return f"failed: {trial.why}"
+    return f"{_figure(trial.score)}, stopped" if trial.stopped else _figure(trial.score)
 
 
 def _figure(value: float, sign: str = "") -> str:

@@ -70,6 +70,7 @@ class Trial:
     attempt: int = 1  # a worker that died is given the trial once more
     elapsed: float = 0.0  # seconds of the study, without those in which nobody worked on it, when this was written
     why: str = ""  # it failed
+    stopped: bool = False  # it was behind and learned no further: the score is that of its last look
 
     @property
     def key(self) -> tuple[str, str, int, int]:

@@ -44,16 +44,21 @@ def ended(study: Study) -> list[Trial]:
 
 
 def top(study: Study) -> list[Trial]:
-    """Those with a score, of the highest rung that there is."""
+    """Those with a score, of the highest rung that there is; of those that stopped, it is the one they had by then."""
     done = [trial for trial in ended(study) if trial.state == "done" and trial.score is not None]
     highest = max((trial.rung for trial in done), default=0)
     return [trial for trial in done if trial.rung == highest]
 
 
+def whole(study: Study) -> list[Trial]:
+    """Of those, the ones that learned to their end."""
+    return [trial for trial in top(study) if not trial.stopped]
+
+
 def tried(study: Study) -> list[Tried]:
-    """Every configuration that reached the highest rung, the best first, with the unbeaten marked."""
+    """Every configuration that reached the end of the highest rung, the best first, with the unbeaten marked."""
     rows: dict[str, list[Trial]] = {}
-    for trial in top(study):
+    for trial in whole(study):
         rows.setdefault(trial.name, []).append(trial)
     found = [_mean(name, trials) for name, trials in rows.items()]
     marked = [Tried(**{**vars(one), "unbeaten": not any(_beats(other, one) for other in found)}) for one in found]
@@ -82,7 +87,7 @@ class Best:
 
 def anytime(study: Study) -> list[Best]:
     """One curve an arm, the best at the end first."""
-    counted, spent = set(map(id, top(study))), 0.0
+    counted, spent = set(map(id, whole(study))), 0.0
     rows: dict[str, list[tuple[float, float]]] = {}
     for trial in sorted(ended(study), key=lambda each: (each.elapsed, each.number)):
         spent += trial.cpu_seconds

@@ -26,13 +26,14 @@ from accord.tuning.engine import Engine
 from accord.tuning.judge import JudgeName
 from accord.tuning.ledger import Entry, Ledger, Spec, Watch
 from accord.tuning.portfolio import DEFAULT, portfolio
-from accord.tuning.search import FAIR, SEARCHING, SLACK, Plan, search
+from accord.tuning.search import FAIR, GENERATION, SEARCHING, SLACK, Plan, place_of, search
 from accord.tuning.space import Number, Space, params_of, space_of
+from accord.tuning.stopping import floors
 from accord.tuning.suggest import Dashboard
 from accord.tuning.trial import Job, learning_of
 from accord.types import InputError
 
-RACE, SEARCH, NARROW = 0.3, 0.6, 0.7  # shares of the budget by the end of each; the rest confirms
+RACE, SEARCH, NARROW = 0.3, 0.55, 0.7  # shares of the budget by the end of each; the rest confirms
 PAIRED, TUNED, NARROWED = 2, 3, 2  # seeds of the race, of the search, and more for the best of both
 LEAST_RUNS = 3  # the default twice, one other: beside the confirmation of two
 
@@ -166,7 +167,7 @@ class Conduct:
         budget, runs = self.setting.budget, self._reserve(1)
         left, found = budget.amount - budget.spent(before), dict[str, Entry]()
         for entry in wanted:
-            own = [trial for trial in before if trial.name == entry.name and trial.rung == self.top]
+            own = [trial for trial in before if trial.name == entry.name and self._whole_run(trial)]
             left -= runs * self.price(own or before)
             if len(found) < most and (left >= 0 or len(found) < 2):
                 found.setdefault(entry.name, entry)
@@ -187,7 +188,7 @@ class Conduct:
     def price(self, ended: Iterable[Trial]) -> float:
         """What a whole run takes of the budget: the mean of those that were made, else by the longest there were."""
         unit = self.setting.budget.unit
-        known = [trial for trial in ended if trial.state == "done"] or list(ended)
+        known = [trial for trial in ended if trial.state == "done" and not trial.stopped] or list(ended)
         longest = max((trial.rung for trial in known), default=0)
         costs = [_cost(trial, unit) for trial in known if trial.rung == longest]
         scale = 1.0 if unit == "trials" else self.setting.rungs[-1] / self.setting.rungs[longest]
@@ -236,7 +237,18 @@ class Conduct:
     def job(self, trial: Trial) -> Job:
         """What an engine is given for a trial."""
         made = self.setting.of(self.arms[trial.arm], trial.values, trial.rung, trial.seed)
-        return Job(trial.number, config.dump(made), self.setting.judge, self._limit(trial))
+        return Job(trial.number, config.dump(made), self.setting.judge, self._limit(trial), self._floors(trial))
+
+    def _floors(self, trial: Trial) -> tuple[float, ...]:
+        """What the looks at a trial of the search have to reach; in the synchronous mode by earlier generations."""
+        if trial.stage not in SEARCHING:
+            return ()
+        known = [each for each in self.ledger.ended if each.rung == self.top and each.stage != "confirm"]
+        if self.setting.sync:
+            first = place_of(trial) // GENERATION * GENERATION
+            early = set(self.setting.seeds("race"))
+            known = [t for t in known if t.seed in early or (t.stage in SEARCHING and place_of(t) < first)]
+        return floors(known)
 
     def _limit(self, trial: Trial) -> float | None:
         """CPU-seconds that a trial may take: of whole runs a fair share of the budget, or `SLACK` times the default's.
@@ -286,15 +298,18 @@ class Conduct:
         """Configurations by the mean score of their whole runs, best first; with `stage`, those tried first there."""
         own: dict[str, list[Trial]] = {}
         for trial in among:
-            if trial.rung == self.top and stage in ("", trial.stage):
+            if self._whole_run(trial) and stage in ("", trial.stage):
                 own.setdefault(trial.name, []).append(trial)
         order = sorted(own.values(), key=lambda each: (-races.mean_score(each), each[0].number))
         return [Entry(each[0].name, self.arms[each[0].arm], each[0].values) for each in order]
 
     def _apparent(self, name: str, before: Sequence[Trial]) -> float | None:
         """The mean of the scores by which a configuration got so far."""
-        own = [t.score for t in before if t.name == name and t.rung == self.top and t.score is not None]
+        own = [t.score for t in before if t.name == name and self._whole_run(t) and t.score is not None]
         return float(np.mean(own)) if own else None
+
+    def _whole_run(self, trial: Trial) -> bool:
+        return trial.rung == self.top and not trial.stopped
 
     def _hopeless(self, failed: Sequence[Trial]) -> InputError:
         first = next(trial for trial in failed if trial.state == "failed")

@@ -146,5 +146,6 @@ class Ledger:
             env_steps=outcome.env_steps,
             labels=outcome.labels,
             why=why,
+            stopped=outcome.stopped,
             elapsed=self.elapsed,
         )

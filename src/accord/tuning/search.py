@@ -1,5 +1,5 @@
-"""Hyper-parameters: the sampler's points in the winning arms, and beside them a random share that shows what it is
-worth.
+"""Hyper-parameters: in the winning arms the sampler's points and neighbours of the best in turn, and a random share
+beside them that shows what both are worth.
 
 Every trial is a whole run on one of a few seeds, told to the sampler with its noise. Cost: a trial may take a sixtieth
 of the budget in CPU-seconds, or three times the default where that is more; then it stops learning and is scored as it
@@ -22,7 +22,7 @@ from accord.trials import Trial
 from accord.tuning.arms import Arm
 from accord.tuning.ledger import Entry, Ledger, Spec
 from accord.tuning.space import Number, Space, drawn, values_of
-from accord.tuning.suggest import Told, suggest
+from accord.tuning.suggest import Told, neighbour, suggest
 
 FAIR = 60  # whole runs that a budget in time pays for at least: twenty of them are the smallest confirmation
 SLACK = 3.0  # times the default's CPU-seconds, which a trial may always take
@@ -88,7 +88,7 @@ def propose(plan: Plan, place: int, ended: Sequence[Trial], running: Sequence[Tr
     else:
         told = [Told(params(trial), trial.score) for trial in ended if _counts(trial, plan, chosen)]
         told += [Told(params(trial), None, True) for trial in running if _counts(trial, plan, chosen)]
-        found = suggest(space, told, seed)
+        found = (neighbour if turn % 2 else suggest)(space, told, seed)
     entry = Entry(f"{chosen.name}#{place}", chosen, values_of(space, found))
     return Spec("random" if at_random else "search", entry, plan.seeds[turn % len(plan.seeds)], plan.top)
 

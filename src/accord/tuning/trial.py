@@ -31,7 +31,7 @@ from accord.tuning.judge import WAYS, Judge, JudgeName, halves, judge_of
 from accord.types import Acting, LearnedReward, Metrics, Policy, Reward, Scored, Shaping, Signal, StepBatch
 
 PIECES = 3  # of a trial, between which it is looked at
-GLANCE = 4  # times fewer episodes for a point of the curve than for the score
+GLANCE = 2  # times fewer episodes for a point of the curve than for the score
 
 Learning = Literal["loop", "recorded", "truth"]
 
@@ -44,6 +44,7 @@ class Job:
     tree: Tree  # the whole configuration at the rung's steps and labels; its seed is the trial's
     judge: JudgeName
     limit: float | None = None  # CPU-seconds after which it stops learning and is scored as it is
+    floors: tuple[float, ...] = ()  # scores that its looks have to reach; below one it stops
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,15 @@ class Outcome:
     env_steps: int = 0
     labels: int = 0
     why: str = ""
+    stopped: bool = False
 
 
 class Spent(Exception):
     """The trial has used up its CPU-seconds."""
+
+
+class Behind(Exception):
+    """A look at the trial was below its floor."""
 
 
 @dataclass
@@ -73,6 +79,7 @@ class Meter:
     episodes: int
     seed: int
     limit: float | None
+    floors: tuple[float, ...]
     task: ControlTask
     policy: Policy
     wall: float = field(default_factory=time.perf_counter)
@@ -84,9 +91,13 @@ class Meter:
         return time.process_time() - self.cpu
 
     def point(self, share: float) -> None:
-        """`share` of the steps is done: a point of the curve, where a piece of them is over."""
-        if share * PIECES >= len(self.curve) + 1:
-            self._look(max(1, self.episodes // GLANCE), "glance")
+        """`share` of the steps is done: a point of the curve, where a piece of them is over. Raises Behind."""
+        place = len(self.curve)
+        if share * PIECES < place + 1:
+            return
+        score = self._look(max(1, self.episodes // GLANCE), "glance")
+        if place < len(self.floors) and score < self.floors[place]:
+            raise Behind
 
     def check(self) -> None:
         """Raises Spent where the limit is passed."""
@@ -169,23 +180,32 @@ def run(job: Job) -> Outcome:
     """Learns, is judged, and says what it took. Raises nothing that the trial itself is to blame for."""
     began, cpu = time.perf_counter(), time.process_time()
     meter: Meter | None = None
+    stopped = False
     try:
         settings = config.from_tree(job.tree)
         with runtime.flushed(), tempfile.TemporaryDirectory(prefix="accord-trial-") as folder:
             meter, learn = _made(settings, job, Path(folder))
             try:
                 learn()
+                score = meter.score()
             except Spent:
-                pass
-            score = meter.score()
+                score = meter.score()
+            except Behind:
+                score, stopped = meter.curve[-1].score, True
     except Exception as error:  # whatever it is, it is the trial's: the study goes on without it
         why = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
         return _outcome(job, meter, began, cpu, why=why)
-    return _outcome(job, meter, began, cpu, score)
+    return _outcome(job, meter, began, cpu, score, stopped)
 
 
 def _outcome(
-    job: Job, meter: Meter | None, began: float, cpu: float, score: float | None = None, why: str = ""
+    job: Job,
+    meter: Meter | None,
+    began: float,
+    cpu: float,
+    score: float | None = None,
+    stopped: bool = False,
+    why: str = "",
 ) -> Outcome:
     return Outcome(
         number=job.number,
@@ -197,6 +217,7 @@ def _outcome(
         env_steps=sum(meter.task.steps().values()) if meter else 0,
         labels=meter.labels if meter else 0,
         why=why,
+        stopped=stopped,
     )
 
 
@@ -219,7 +240,7 @@ def _made(settings: RunConfig, job: Job, folder: Path) -> tuple[Meter, Callable[
 def _meter(settings: RunConfig, job: Job, task: ControlTask, policy: Policy) -> Meter:
     judge = judge_of(job.judge, settings, task.spec)
     seed = derive(settings.seed, "judged")
-    return Meter(judge, settings.tune.episodes, seed, job.limit, task, policy)
+    return Meter(judge, settings.tune.episodes, seed, job.limit, job.floors, task, policy)
 
 
 def _recorded(settings: RunConfig, task: ControlTask) -> LearnedReward:

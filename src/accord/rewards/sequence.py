@@ -1,0 +1,285 @@
+"""A language model as a reward: a linear head on what it makes of a response's last token, and adapters below.
+
+Ouyang et al., arXiv:2203.02155, section 3.5, with this project's one likelihood of answers (`annotators`) in place of
+equation 1: scales, ties, rankings and ratings count, and so does who answered. An ensemble is several sets of adapters
+and heads on one frozen model (Zhai et al., arXiv:2401.00243). Rewards are drawn to 0 by the penalty of Eisenstein et
+al. (arXiv:2312.09244, section 3). Differs from the usual implementations in: the head starts at 0, so that every answer
+is at first as likely as the other; a prompt is read once for all of its responses; an answer's replies stay in one
+micro-batch, so where a minibatch is cut changes no gradient.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from accord.backbones import text, weights
+from accord.backbones.batches import Batch, micro_batches
+from accord.backbones.decoder import Decoder
+from accord.backbones.masters import Masters
+from accord.backbones.text import LanguageModel
+from accord.backbones.tokens import FolderTokens, Tokenizer
+from accord.rewards.annotators import Layout, Questions, log_likelihood, questions
+from accord.types import Evidence, InputError, NotFinite, Reply, Scored
+
+AFTER = 0  # any token: a batch holds what foretells a token, and the state of interest foretells the one after the end
+WHOLE = 10**12  # tokens: what was cut already is not cut again
+FAMILIES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}  # in the names of classes
+TENSORS, TEXT = "sequence.safetensors", "sequence.json"
+RANGES = {
+    "rank": (1, 4096),
+    "members": (1, 64),
+    "epochs": (1, 100),
+    "minibatch": (1, 10**6),
+    "learning_rate": (0.0, 1.0),
+    "centre": (0.0, 10.0),
+    "memory": (1, 10**9),
+}
+
+
+@dataclass(frozen=True)
+class SequenceConfig:
+    """Sources beside the defaults."""
+
+    model: str = text.SMALL
+    rank: int = 16  # of adapters on every product (Schulman and others, 2025)
+    members: int = 1
+    epochs: int = 1  # a second one overfits (arXiv:2203.02155, appendix C.2)
+    minibatch: int = 32  # answers an update
+    learning_rate: float = 2e-4
+    centre: float = 0.01  # of the squared mean reward of an answer's replies (arXiv:2312.09244)
+    memory: int = 4096  # tokens of a micro-batch
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in RANGES.items():
+            if not low <= getattr(self, name) <= high:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be between {low:g} and {high:g}.")
+
+
+@dataclass(frozen=True, eq=False)
+class SequenceReward:
+    """The `ReplyReward` protocol: the mean over members, each at deviation 1 over the replies that it was fitted to."""
+
+    decoder: Decoder  # with adapters, which `members` are put in place of
+    tokenizer: Tokenizer
+    config: SequenceConfig
+    members: tuple[dict[str, Tensor], ...]  # adapters and head
+    centre: Float[Tensor, "member"]
+    scale: Float[Tensor, "member"]
+    version: int = 1
+
+    def __call__(self, replies: Sequence[Reply]) -> Scored:
+        """Raises NotFinite, naming the reply's number, where a member's output is not."""
+        rows = self.values(replies)
+        bad = (~torch.isfinite(rows).all(0)).nonzero()
+        if len(bad):
+            raise NotFinite(f"reward version {self.version}: its value of response {int(bad[0])} is not finite.")
+        return Scored(rows.mean(0), rows.std(0, correction=0))
+
+    @torch.no_grad()
+    def values(self, replies: Sequence[Reply]) -> Float[Tensor, "member reply"]:
+        """What every member thinks of every reply."""
+        prompts, responses = read(self.tokenizer, replies)
+        batches, found = micro_batches(prompts, responses, budget=self.config.memory), []
+        for member in self.members:
+            put(self.decoder, member)
+            row = torch.zeros(len(replies))
+            for batch in batches:
+                last = ends(batch, responses)
+                row[batch.reply[last]] = valued(self.decoder, batch, last, member["head"]).cpu()
+            found.append(row)
+        return (torch.stack(found) - self.centre[:, None]) / self.scale[:, None]
+
+    def save(self, folder: Path) -> None:
+        """Adapters and heads; the model below them is named, not copied."""
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {f"{k}/{name}": one for k, member in enumerate(self.members) for name, one in member.items()}
+        tensors |= {"centre": self.centre, "scale": self.scale}
+        save_file({name: one.contiguous() for name, one in tensors.items()}, folder / TENSORS)
+        told = {"format": 1, "version": self.version, "config": asdict(self.config)}
+        (folder / TEXT).write_text(json.dumps(told, indent=1), encoding="utf-8")
+
+    def export(self, folder: Path, like: LanguageModel, member: int = 0) -> None:
+        """One member, merged, as `AutoModelForSequenceClassification` loads it: its logit is this reward.
+
+        `like` is the model that it was fitted on, for its configuration and tokenizer. There the last token that is
+        no pad is read, so the end, which is the pad of many models, may not be one.
+        """
+        put(self.decoder, self.members[member])
+        pad = int(self.tokenizer.end == 0)
+        kind = FAMILIES[str(like.config["model_type"])]
+        said = {**like.config, "architectures": [f"{kind}ForSequenceClassification"], "pad_token_id": pad}
+        said |= {"num_labels": 1, "id2label": {"0": "reward"}, "label2id": {"reward": 0}}
+        weights.write(self.decoder, said, folder)
+        tensors = load_file(folder / weights.WEIGHTS)
+        tensors.pop("lm_head.weight", None)
+        tensors["score.weight"] = (self.members[member]["head"] / self.scale[member])[None].contiguous()
+        save_file(tensors, folder / weights.WEIGHTS, {"format": "pt"})
+        if isinstance(self.tokenizer, FolderTokens):
+            inner = copy.deepcopy(self.tokenizer.inner)
+            inner.pad_token = inner.convert_ids_to_tokens(pad)
+            inner.save_pretrained(folder)
+
+
+def load(folder: Path) -> SequenceReward:
+    """What `save` wrote. Raises InputError where the folder holds no such reward."""
+    try:
+        told, tensors = json.loads((folder / TEXT).read_text(encoding="utf-8")), load_file(folder / TENSORS)
+        config = SequenceConfig(**told["config"])
+        members: list[dict[str, Tensor]] = [{} for _ in range(config.members)]
+        for name, tensor in tensors.items():
+            if "/" in name:
+                number, own = name.split("/", 1)
+                members[int(number)][own] = tensor
+        model = text.load(config.model)
+        model.decoder.adapt(config.rank, 2.0 * config.rank, 0)
+        own = (tensors["centre"], tensors["scale"], int(told["version"]))
+        return SequenceReward(model.decoder, model.tokenizer, config, tuple(members), *own)
+    except (OSError, ValueError, KeyError, TypeError, IndexError, SafetensorError) as error:
+        raise InputError(f"{folder} holds no readable reward ({error}): give the folder of a saved one.") from error
+
+
+def fit(
+    evidence: Evidence, model: LanguageModel, config: SequenceConfig, seed: int, version: int = 1
+) -> SequenceReward:
+    """Adapters and heads, one member after the other. The decoder of `model` is given adapters and is kept.
+
+    Raises InputError where answers are about something else than replies, or there are none.
+    """
+    replies = [one for one in evidence.segments if isinstance(one, Reply)]
+    if len(replies) < len(evidence.segments) or not evidence.answers:
+        raise InputError(f"{evidence.answers} answers about {len(replies)} replies: a language model reads replies.")
+    decoder, tokenizer = model.decoder, model.tokenizer
+    prompts, responses = read(tokenizer, replies)
+    members = []
+    for member in range(config.members):
+        own = [seed, member]
+        decoder.adapt(config.rank, 2.0 * config.rank, int(np.random.default_rng(own).integers(2**31)))
+        members.append(Learner(decoder, evidence, prompts, responses, config).learn(np.random.default_rng([*own, 1])))
+    bare = SequenceReward(
+        decoder, tokenizer, config, tuple(members), torch.zeros(len(members)), torch.ones(len(members)), version
+    )
+    rows = bare.values(replies)
+    spread = rows.std(1)
+    return replace(bare, centre=rows.mean(1), scale=torch.where(spread > 1e-8, spread, 1.0))
+
+
+class Learner:
+    """One member as it learns."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        evidence: Evidence,
+        prompts: list[list[int]],
+        responses: list[list[int]],
+        config: SequenceConfig,
+    ) -> None:
+        self.decoder, self.config, self.prompts, self.responses = decoder, config, prompts, responses
+        self.parts = tuple(questions(part) for part in evidence.parts if len(part.annotator))
+        self.layout = Layout(self.parts, len(evidence.annotators))
+        self.at, self.precision = self.layout.vectors()
+        self.people = nn.Parameter(self.at.clone())
+        self.head = nn.Parameter(torch.zeros(decoder.shape.width, device=decoder.embedding.device))
+        self.answers = [(part, row) for part, one in enumerate(self.parts) for row in range(len(one.outcome))]
+        self.masters = Masters([*decoder.parameters(), self.head, self.people], config.learning_rate)
+
+    def learn(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        """All epochs, the rate falling to 0 along a line; adapters and head as they are then."""
+        config, count = self.config, len(self.answers)
+        each = max(1, round(count / config.minibatch))
+        steps = [some for _ in range(config.epochs) for some in np.array_split(rng.permutation(count), each)]
+        for number, some in enumerate(steps):
+            self.update([self.answers[k] for k in some], 1.0 - number / len(steps))
+        adapters = {name: one.detach().clone() for name, one in self.decoder.named_parameters() if one.requires_grad}
+        return {**adapters, "head": self.head.detach().clone()}
+
+    def update(self, some: Sequence[tuple[int, int]], share: float = 1.0) -> float:
+        """One step on some answers; their mean loss in nats. The annotators' prior counts for its share of all."""
+        loss = 0.0
+        for part in self._cut(some):
+            lost = self.loss(part) / len(some)
+            lost.backward()
+            loss += float(lost.detach())
+        prior = 0.5 * (self.precision * (self.people - self.at).square()).sum() / len(self.answers)
+        prior.backward()
+        self.masters.step(self.config.learning_rate * share)
+        return loss
+
+    def loss(self, some: Sequence[tuple[int, int]]) -> Float[Tensor, ""]:
+        """The sum over some answers, read in one micro-batch."""
+        used = sorted({k for part, row in some for k in self._items(part, row)})
+        (batch,) = micro_batches(self.prompts, self.responses, used, WHOLE)
+        batch = batch.to(self.head.device)
+        last = ends(batch, self.responses)
+        own = valued(self.decoder, batch, last, self.head)
+        value = torch.zeros(len(self.prompts)).index_put((batch.reply[last].cpu(),), own.cpu())
+        people, total = self.layout.views(self.people[None]), torch.zeros(())
+        for number, part in enumerate(self.parts):
+            rows = torch.tensor([row for one, row in some if one == number], dtype=torch.long)
+            if not len(rows):
+                continue
+            asked: Questions = part.at(rows)
+            values = value[asked.items.clamp_min(0)]
+            valid = asked.items >= 0
+            total = total - log_likelihood(asked, people, values[None], torch.arange(len(rows))[None]).sum()
+            mean = (values * valid).sum(1) / valid.sum(1)
+            total = total + self.config.centre * mean.square().sum()
+        return total
+
+    def _items(self, part: int, row: int) -> list[int]:
+        return [k for k in self.parts[part].items[row].tolist() if k >= 0]
+
+    def _cut(self, some: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+        """Answers whose tokens fit into memory together, those of like length side by side; one at least."""
+
+        def tokens(answer: tuple[int, int]) -> int:
+            items = self._items(*answer)
+            return len(self.prompts[items[0]]) + sum(len(self.responses[k]) for k in items)
+
+        cut: list[list[tuple[int, int]]] = []
+        room = 0
+        for answer in sorted(some, key=lambda one: (tokens(one), one)):
+            if not cut or tokens(answer) > room:
+                cut.append([])
+                room = self.config.memory
+            cut[-1].append(answer)
+            room -= tokens(answer)
+        return cut
+
+
+def read(tokenizer: Tokenizer, replies: Sequence[Reply]) -> tuple[list[list[int]], list[list[int]]]:
+    """Prompts and responses in tokens; a response ends with the end and with one token more, which is not read."""
+    prompts = [tokenizer.asked(one.prompt) for one in replies]
+    return prompts, [[*tokenizer.encode(one.response), tokenizer.end, AFTER] for one in replies]
+
+
+def ends(batch: Batch, responses: Sequence[Sequence[int]]) -> Tensor:
+    """Which of a batch's places hold the state at a response's end."""
+    many = torch.tensor([len(responses[k]) for k in batch.reply.tolist()], device=batch.time.device)
+    return (batch.time == many - 1).nonzero()[:, 0]
+
+
+def valued(decoder: Decoder, batch: Batch, last: Tensor, head: Float[Tensor, "width"]) -> Float[Tensor, "reply"]:
+    """The head on those states, in float32."""
+    states = decoder.fork(batch.tokens, batch.position, batch.fork).index_select(0, batch.place[last])
+    return states.float() @ head
+
+
+@torch.no_grad()
+def put(decoder: Decoder, member: dict[str, Tensor]) -> None:
+    """A member's adapters in place of those that are there."""
+    here = dict(decoder.named_parameters())
+    for name, one in member.items():
+        if name != "head":
+            here[name].copy_(one)
