@@ -1,8 +1,8 @@
 """What a way of tuning chooses is worth on fresh seeds, at equal CPU-seconds (`bench.tuning_side` has the ways).
 
 Two environments that neither PPO's defaults nor its portfolio entries were tuned on: InvertedDoublePendulum-v5, which
-ends early, and Reacher-v5, which does not. (MountainCarContinuous-v0 was left out: in 10,000 steps no way found
-anything.) Every repeat is a seed.
+ends early, and Reacher-v5, which does not, runs of 5,000 steps. (MountainCarContinuous-v0 was left out: no way found
+anything there in twice as many.) Every repeat is a seed.
 
     p_zoo, p_random   probability that what we choose is better than what the other way chooses, over repeats, mean of
     the
@@ -11,7 +11,7 @@ anything.) Every repeat is a seed.
     gap, gap_zoo      what a way says of its choice less what it is worth, normalised
 
 Normalised: 0 is a random policy, 1 the best that any way's choice reached in any repeat. The other ways are given a
-fifth more, which is what our coordinator takes beside its trials; `cpu_seconds` says what each took.
+twentieth more, for what our coordinator takes beside its trials; `cpu_seconds` says what each took.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from accord.tasks.collect import evaluate, random_actions
 from accord.tasks.control import ControlConfig, ControlTask
 from bench import harness
 
-ENVS = {"InvertedDoublePendulum-v5": 10_000, "Reacher-v5": 10_000}
-BUDGET, QUICK = 60.0, 30.0  # CPU-seconds of a study
-MORE = 1.2
+ENVS = {"InvertedDoublePendulum-v5": 5_000, "Reacher-v5": 5_000}
+BUDGET, QUICK = 90.0, 30.0  # CPU-seconds of a study
+MORE = 1.05
+AGAIN = 20_000  # the first seed: the search was changed after the usual ones had been seen
 WAYS = ("ours", "zoo", "random", "default")
 
 
@@ -39,7 +40,7 @@ def at_random(env_id: str) -> float:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = harness.parse("tuning_vs_peers", seeds=10, argv=argv, quick_seeds=2)
+    options = harness.parse("tuning_vs_peers", seeds=10, argv=argv, quick_seeds=2, first=AGAIN)
     bench = harness.Bench.start("tuning_vs_peers", options)
     worker = harness.ours("bench/tuning_side.py")
     budget = QUICK if options.quick else BUDGET
