@@ -5,8 +5,8 @@
 Twelve rewards a problem. Control: the examples of Pendulum-v1 and of fixed-horizon CartPole with their noisy teachers,
 and Pendulum-v1 with one who turns a fifth of the answers round. The answers (200 and 100) are those of a whole run with
 the example's own reward, as `accord select` is given them. Every reward of the panel is fitted to them, and PPO learns
-on it from nothing, with two seeds; a reward's worth is the mean true return. Text: arguments (`ukp`), dialogues (`hh`) and
-instructions (`pandalm`); half of the groups (debates, dialogues, instructions) are for the choice, 1,000 of their
+on it from nothing, with two seeds; a reward's worth is the mean true return. Text: arguments (`ukp`), dialogues (`hh`)
+and instructions (`pandalm`); half of the groups (debates, dialogues, instructions) are for the choice, 1,000 of their
 answers where there are so many, and a reward's worth is the log-likelihood of the other half's.
 
 Ways to choose, all from the same folds and answers: `select` (`rewards.select`), `accuracy` (the greatest accuracy in
