@@ -3,7 +3,7 @@
     python -m bench.text_side WHAT FORM MODEL_FOLDER PROMPTS GROUP TOKENS STEPS [--beta B] --seed SEED
 
 FORM is the precision of the weights; the optimiser's are float32 in either. No end is ever drawn: it is a token that
-is not there. What is compared by dpo is plain text, as trl takes it.
+is not there. What is compared for dpo and a reward is plain text, as trl takes it.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from accord.policies.text.actor import Actor, ActorConfig
 from accord.policies.text.offline import Offline, OfflineConfig
 from accord.policies.text.online import Online, OnlineConfig
 from accord.policies.text.rollout import Engine
+from accord.rewards.sequence import Learner, SequenceConfig, read
 from accord.types import Comparisons, Evidence, Feedback, LearnedReward, Reply, Scored, Shaping
 from bench.harness import ROOT
 
 sys.path.insert(0, str(ROOT / "bench" / "peers"))  # where the peers' scripts find them
 
 from protocol import Clock, finish, warm_up
-from text_work import Steps, Work, pairs, score, work
+from text_work import PAIRED, Steps, Work, pairs, score, work
 
-WHATS, FORMS = ("grpo", "rloo", "ppo", "dpo"), ("auto", "float32", "bfloat16")
+WHATS, FORMS = ("grpo", "rloo", "ppo", "dpo", "reward"), ("auto", "float32", "bfloat16")
 NOWHERE = -1  # the number of a token that is never drawn
 
 
@@ -125,17 +126,34 @@ def online(work: Work, steps: Steps) -> list[dict[str, float]]:
 
 def offline(work: Work, steps: Steps) -> list[dict[str, float]]:
     """dpo."""
-    asked, chosen, rejected = zip(*pairs(work, work.batch), strict=True)
-    replies = [Reply(*one) for responses in (chosen, rejected) for one in zip(asked, responses, strict=True)]
-    each = np.arange(work.batch)
-    answers = Comparisons(each, work.batch + each, np.ones_like(each), np.zeros_like(each), 2)
-    evidence = Evidence(replies, np.tile(each, 2), ("somebody",), (answers,), (each >= 0,))
     policy = Offline(
         Beginnings(work.asked()),
         actor(work, text.load(str(work.model), chat=False)),
         OfflineConfig(minibatch=work.batch, beta=work.beta),
     )
-    return [updated(policy, Feedback(evidence, work.beta), work, steps, number) for number in range(work.steps)]
+    return [updated(policy, Feedback(told(work), work.beta), work, steps, number) for number in range(work.steps)]
+
+
+def told(work: Work) -> Evidence:
+    """The pairs that dpo and a reward learn from."""
+    asked, chosen, rejected = zip(*pairs(work, work.batch), strict=True)
+    replies = [Reply(*one) for responses in (chosen, rejected) for one in zip(asked, responses, strict=True)]
+    each = np.arange(work.batch)
+    answers = Comparisons(each, work.batch + each, np.ones_like(each), np.zeros_like(each), 2)
+    return Evidence(replies, np.tile(each, 2), ("somebody",), (answers,), (each >= 0,))
+
+
+def reward(work: Work, steps: Steps) -> list[dict[str, float]]:
+    """All weights of a model with a head."""
+    model, evidence = text.load(str(work.model), chat=False), told(work)
+    config = SequenceConfig(rank=0, minibatch=work.batch, learning_rate=work.rate)
+    replies = [one for one in evidence.segments if isinstance(one, Reply)]
+    learner = Learner(model.decoder, evidence, *read(model.tokenizer, replies), config)
+    found = []
+    for _ in range(work.steps):
+        found.append({"loss": learner.update(learner.answers)})
+        steps.mark()
+    return found
 
 
 def updated(policy: Any, signal: Any, work: Work, steps: Steps, number: int) -> dict[str, float]:
@@ -148,10 +166,10 @@ def updated(policy: Any, signal: Any, work: Work, steps: Steps, number: int) -> 
 def main(work: Work) -> None:
     warm_up()
     steps, clock = Steps(), Clock()
-    told = (offline if work.what == "dpo" else online)(work, steps)
+    updates = {"dpo": offline, "reward": reward}.get(work.what, online)(work, steps)
     seconds, cpu_seconds = clock.seconds(), clock.cpu_seconds()
-    logged = {name: [one[name] for one in told] for name in told[0]}
-    rewards = logged["loss" if work.what == "dpo" else "score"]
+    logged = {name: [one[name] for one in updates] for name in updates[0]}
+    rewards = logged["loss" if work.what in PAIRED else "score"]
     finish(seconds, cpu_seconds, rewards, **steps.figures(work.batch), logged=logged)
 
 

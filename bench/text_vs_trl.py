@@ -20,7 +20,7 @@ from pathlib import Path
 from bench import harness, text_models
 from bench.harness import Bench, Result, column, ratio_of, spread
 
-ALGORITHMS = ("grpo", "rloo", "ppo", "dpo")
+ALGORITHMS = ("grpo", "rloo", "ppo", "dpo", "reward")
 FORMS = ("default", "bfloat16", "float32")
 BESIDE = "bench/peers/text_work.py"
 OURS = "ours"

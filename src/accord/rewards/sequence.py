@@ -37,7 +37,7 @@ WHOLE = 10**12  # tokens: what was cut already is not cut again
 FAMILIES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}  # in the names of classes
 TENSORS, TEXT = "sequence.safetensors", "sequence.json"
 RANGES = {
-    "rank": (1, 4096),
+    "rank": (0, 4096),
     "members": (1, 64),
     "epochs": (1, 100),
     "minibatch": (1, 10**6),
@@ -52,7 +52,7 @@ class SequenceConfig:
     """Sources beside the defaults."""
 
     model: str = text.SMALL
-    rank: int = 16  # of adapters on every product (Schulman and others, 2025)
+    rank: int = 16  # of adapters on every product (Schulman and others, 2025); 0: all weights learn
     members: int = 1
     epochs: int = 1  # a second one overfits (arXiv:2203.02155, appendix C.2)
     minibatch: int = 32  # answers an update
@@ -64,6 +64,8 @@ class SequenceConfig:
         for name, (low, high) in RANGES.items():
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be between {low:g} and {high:g}.")
+        if self.rank == 0 and self.members > 1:
+            raise InputError(f"rank is 0 and members are {self.members}: all weights are held once; give a rank.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +75,7 @@ class SequenceReward:
     decoder: Decoder  # with adapters, which `members` are put in place of
     tokenizer: Tokenizer
     config: SequenceConfig
-    members: tuple[dict[str, Tensor], ...]  # adapters and head
+    members: tuple[dict[str, Tensor], ...]  # what learned, and the head
     centre: Float[Tensor, "member"]
     scale: Float[Tensor, "member"]
     version: int = 1
@@ -101,7 +103,7 @@ class SequenceReward:
         return (torch.stack(found) - self.centre[:, None]) / self.scale[:, None]
 
     def save(self, folder: Path) -> None:
-        """Adapters and heads; the model below them is named, not copied."""
+        """What learned; the model below adapters is named, not copied."""
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {f"{k}/{name}": one for k, member in enumerate(self.members) for name, one in member.items()}
         tensors |= {"centre": self.centre, "scale": self.scale}
@@ -142,7 +144,8 @@ def load(folder: Path) -> SequenceReward:
                 number, own = name.split("/", 1)
                 members[int(number)][own] = tensor
         model = text.load(config.model)
-        model.decoder.adapt(config.rank, 2.0 * config.rank, 0)
+        if config.rank:
+            model.decoder.adapt(config.rank, 2.0 * config.rank, 0)
         own = (tensors["centre"], tensors["scale"], int(told["version"]))
         return SequenceReward(model.decoder, model.tokenizer, config, tuple(members), *own)
     except (OSError, ValueError, KeyError, TypeError, IndexError, SafetensorError) as error:
@@ -152,7 +155,7 @@ def load(folder: Path) -> SequenceReward:
 def fit(
     evidence: Evidence, model: LanguageModel, config: SequenceConfig, seed: int, version: int = 1
 ) -> SequenceReward:
-    """Adapters and heads, one member after the other. The decoder of `model` is given adapters and is kept.
+    """Adapters and heads, one member after the other. The decoder of `model` learns, or is given adapters, and is kept.
 
     Raises InputError where answers are about something else than replies, or there are none.
     """
@@ -164,7 +167,8 @@ def fit(
     members = []
     for member in range(config.members):
         own = [seed, member]
-        decoder.adapt(config.rank, 2.0 * config.rank, int(np.random.default_rng(own).integers(2**31)))
+        if config.rank:
+            decoder.adapt(config.rank, 2.0 * config.rank, int(np.random.default_rng(own).integers(2**31)))
         members.append(Learner(decoder, evidence, prompts, responses, config).learn(np.random.default_rng([*own, 1])))
     bare = SequenceReward(
         decoder, tokenizer, config, tuple(members), torch.zeros(len(members)), torch.ones(len(members)), version
@@ -201,8 +205,8 @@ class Learner:
         steps = [some for _ in range(config.epochs) for some in np.array_split(rng.permutation(count), each)]
         for number, some in enumerate(steps):
             self.update([self.answers[k] for k in some], 1.0 - number / len(steps))
-        adapters = {name: one.detach().clone() for name, one in self.decoder.named_parameters() if one.requires_grad}
-        return {**adapters, "head": self.head.detach().clone()}
+        learned = {name: one.detach().clone() for name, one in self.decoder.named_parameters() if one.requires_grad}
+        return {**learned, "head": self.head.detach().clone()}
 
     def update(self, some: Sequence[tuple[int, int]], share: float = 1.0) -> float:
         """One step on some answers; their mean loss in nats. The annotators' prior counts for its share of all."""
@@ -278,7 +282,7 @@ def valued(decoder: Decoder, batch: Batch, last: Tensor, head: Float[Tensor, "wi
 
 @torch.no_grad()
 def put(decoder: Decoder, member: dict[str, Tensor]) -> None:
-    """A member's adapters in place of those that are there."""
+    """What a member learned in place of what is there."""
     here = dict(decoder.named_parameters())
     for name, one in member.items():
         if name != "head":
