@@ -87,11 +87,7 @@ def run(
     store = Store(settings.feedback.store or f"sqlite:///{out / records.STORE}")
     watched = progress or Silent()
     try:
-        made = (
-            Writing(settings, store, out)
-            if isinstance(settings.task, config.TextSection)
-            else Made(settings, store, out)
-        )
+        made = _made(settings, store, out, watched)
         state = made.restore() if resume else loop.State()
         with runtime.flushed():
             with asking(settings, store, out, watched):
@@ -102,6 +98,15 @@ def run(
     log.finish(result)
     write_report(out)
     return result
+
+
+def _made(settings: config.RunConfig, store: Store, out: Path, progress: Progress) -> Made | Writing:
+    if not isinstance(settings.task, config.TextSection):
+        return Made(settings, store, out)
+    writing = Writing(settings, store, out)
+    if writing.memory is not None:
+        progress.announce(writing.memory.sentence())
+    return writing
 
 
 @contextmanager

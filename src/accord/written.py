@@ -24,6 +24,7 @@ from accord.feedback.store import Store
 from accord.feedback.teachers import Teacher
 from accord.policies.text.actor import Actor
 from accord.policies.text.best_of_n import BestOfN, BestOfNConfig
+from accord.policies.text.fitting import fitted
 from accord.policies.text.offline import Offline, OfflineConfig
 from accord.policies.text.online import Online, OnlineConfig
 from accord.policies.text.rollout import Sampling
@@ -67,6 +68,7 @@ class Writing:
         self.settings, self.store, self.out = settings, store, out
         self.task = TextTask(settings.text, runtime.derive(settings.seed, "prompts"))
         self.policy, self.write = self._policy(self.task)
+        self.memory = None if isinstance(self.policy, BestOfN) else fitted(self.policy, self.task.prompts)
         self.answers: Evidence | None = None  # those that the last reward was fitted to
         self.readings = readings_of(settings.reward.text)
         self.annotator = self._annotator()
@@ -271,6 +273,8 @@ class Writing:
         ):
             task = self.task.apart()
             policy, write = self._policy(task)
+            if self.memory is not None and isinstance(policy, Online):
+                policy.room.tokens, policy.actor.decoder.again = self.memory.memory, self.memory.again
             seed = runtime.derive(self.settings.seed, name)
             policy.improve(LearnedReward(reward, shaping=self._shaping()), self.settings.writes.steps, seed)
             worth = winning.reached(winning.graded(task, write, self.settings.report.episodes, test))

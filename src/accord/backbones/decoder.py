@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from accord.backbones.attention import Fork, attention, forked
 
@@ -201,6 +202,7 @@ class Decoder(nn.Module):
         self.register_buffer("cosine", angle.cos().float(), persistent=False)
         self.register_buffer("sine", angle.sin().float(), persistent=False)
         self.read, self.branch, self.write = Block.forward, Block.fork, Block.step
+        self.again = False  # blocks of forks are computed again on the way back, and what they made is not kept
 
     cosine: Tensor
     sine: Tensor
@@ -225,8 +227,13 @@ class Decoder(nn.Module):
         x = F.embedding(tokens, self.embedding)
         turn = self._turn(position, x.dtype)
         for block in self.layers():
-            x = self.branch(block, x, turn, by)
+            x = self._branched(block, x, turn, by)
         return norm(x, self.norm, self.shape.epsilon)
+
+    def _branched(self, block: Block, x: Tensor, turn: tuple[Tensor, Tensor], by: Fork) -> Tensor:
+        if self.again and torch.is_grad_enabled():
+            return checkpoint(self.branch, block, x, turn, by, use_reentrant=False, preserve_rng_state=False)
+        return self.branch(block, x, turn, by)
 
     def step(self, token: Int[Tensor, "row"], position: Int[Tensor, "row"], cache: Cache) -> Float[Tensor, "row width"]:
         """The next hidden state of every row from its next token, which stands at `position`."""

@@ -55,6 +55,12 @@ class Masters:
                 one.copy_(master)
         return float(size)
 
+    def forget(self) -> None:
+        """The gradients that micro-batches have left so far."""
+        self.optimiser.zero_grad()
+        for one in self.live:
+            one.grad = None
+
     def tensors(self) -> dict[str, Tensor]:
         """Masters and moments under stable names, for a checkpoint."""
         found = {f"master.{i}": master.detach() for i, master in enumerate(self.masters)}

@@ -27,6 +27,7 @@ from accord.backbones import text, weights
 from accord.backbones.batches import Batch, micro_batches
 from accord.backbones.decoder import Decoder
 from accord.backbones.masters import Masters
+from accord.backbones.memory import Room
 from accord.backbones.text import LanguageModel
 from accord.backbones.tokens import FolderTokens, Tokenizer
 from accord.rewards.annotators import Layout, Questions, log_likelihood, questions
@@ -196,6 +197,7 @@ class Learner:
         self.people = nn.Parameter(self.at.clone())
         self.head = nn.Parameter(torch.zeros(decoder.shape.width, device=decoder.embedding.device))
         self.answers = [(part, row) for part, one in enumerate(self.parts) for row in range(len(one.outcome))]
+        self.room = Room(config.memory)
         self.masters = Masters([*decoder.parameters(), self.head, self.people], config.learning_rate)
 
     def learn(self, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -210,11 +212,16 @@ class Learner:
 
     def update(self, some: Sequence[tuple[int, int]], share: float = 1.0) -> float:
         """One step on some answers; their mean loss in nats. The annotators' prior counts for its share of all."""
-        loss = 0.0
-        for part in self._cut(some):
-            lost = self.loss(part) / len(some)
-            lost.backward()
-            loss += float(lost.detach())
+
+        def work(tokens: int) -> float:
+            total = 0.0
+            for part in self.cut(some, tokens):
+                lost = self.loss(part) / len(some)
+                lost.backward()
+                total += float(lost.detach())
+            return total
+
+        loss = self.room.within(work, self.masters.forget, max(map(self._tokens, some)))
         prior = 0.5 * (self.precision * (self.people - self.at).square()).sum() / len(self.answers)
         prior.backward()
         self.masters.step(self.config.learning_rate * share)
@@ -244,21 +251,20 @@ class Learner:
     def _items(self, part: int, row: int) -> list[int]:
         return [k for k in self.parts[part].items[row].tolist() if k >= 0]
 
-    def _cut(self, some: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
-        """Answers whose tokens fit into memory together, those of like length side by side; one at least."""
+    def _tokens(self, answer: tuple[int, int]) -> int:
+        items = self._items(*answer)
+        return len(self.prompts[items[0]]) + sum(len(self.responses[k]) for k in items)
 
-        def tokens(answer: tuple[int, int]) -> int:
-            items = self._items(*answer)
-            return len(self.prompts[items[0]]) + sum(len(self.responses[k]) for k in items)
-
+    def cut(self, some: Sequence[tuple[int, int]], tokens: int) -> list[list[tuple[int, int]]]:
+        """Answers of so many tokens together, those of like length side by side; one at least."""
         cut: list[list[tuple[int, int]]] = []
         room = 0
-        for answer in sorted(some, key=lambda one: (tokens(one), one)):
-            if not cut or tokens(answer) > room:
+        for answer in sorted(some, key=lambda one: (self._tokens(one), one)):
+            if not cut or self._tokens(answer) > room:
                 cut.append([])
-                room = self.config.memory
+                room = tokens
             cut[-1].append(answer)
-            room -= tokens(answer)
+            room -= self._tokens(answer)
         return cut
 
 

@@ -64,14 +64,14 @@ def judged() -> Judged:
 def test_golden_pairs_a_part_at_a_time_give_the_gradient_of_all_at_once(algorithm: str, memory: int):
     made, answers = policy(algorithm, memory), judged()
     pairs = torch.tensor([0, 2, 3, 5, 8, 11, 13])
-    parts = made._parts(answers, pairs)
+    parts = made._parts(answers, pairs, memory)
     assert sorted(int(pair) for part in parts for pair in part) == pairs.tolist()
     assert (len(parts) == 1) == (memory == 10_000)
     many = torch.tensor([len(one) for one in answers.responses])
     reference = -2.0 * many.float()
     found = []
     for way, rest in ((made._once, (pairs,)), (made._twice, (pairs, pairs[:0]))):
-        told = way(answers, *rest, reference, many, 0.1)
+        told = way(answers, *rest, reference, many, 0.1, memory)
         found.append((told, [one.grad for one in made.actor.decoder.parameters()]))
         made.actor.decoder.zero_grad(set_to_none=True)
     ((ratio, loss), slopes), ((ratio_all, loss_all), slopes_all) = found

@@ -86,6 +86,10 @@ class Actor:
         """One step down the gradient that micro-batches have left."""
         return self.masters.step()
 
+    def forget(self) -> None:
+        """What micro-batches have left since the last step."""
+        self.masters.forget()
+
     @torch.no_grad()
     def refresh(self) -> None:
         """The engine's copy takes over what was learned."""

@@ -25,6 +25,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from accord.backbones.batches import foretold, micro_batches, table
+from accord.backbones.memory import Room
 from accord.durable import decode, write_json
 from accord.functional import likelihood, preferences
 from accord.policies.shaping import valued
@@ -101,6 +102,7 @@ class Offline:
     def __init__(self, task: Prompts, actor: Actor, config: OfflineConfig) -> None:
         self.task, self.actor, self.config = task, actor, config
         self.sampling = Sampling(config.temperature, tokens=config.tokens)
+        self.room = Room(config.memory)
         self.version = self.steps = 0
 
     def improve(self, signal: Signal, budget: int, seed: int) -> Metrics:
@@ -182,9 +184,7 @@ class Offline:
         device = actor.decoder.embedding.device
         many = torch.tensor([len(one) for one in judged.responses], device=device)
         valid = torch.arange(longest, device=device) < many[:, None]
-        reference = actor.reference(judged.prompts, judged.responses, valid, config.temperature, config.memory)[0].sum(
-            1
-        )
+        reference = self._reference(judged.prompts, judged.responses, valid).sum(1)
         rng, updates, sums = np.random.default_rng(seed), 0, np.zeros(3)
         count = len(judged.first) + len(judged.single)
         for _ in range(config.epochs):
@@ -192,6 +192,7 @@ class Offline:
             for some in np.array_split(order, max(1, round(count / config.minibatch))):
                 sums += self._update(judged, some, reference, many, beta)
                 updates += 1
+        actor.refresh()
         loss, right, weight = sums / max(1, updates)
         return updates, {"loss": loss, "accuracy": right, "gradient": weight}
 
@@ -199,12 +200,15 @@ class Offline:
         """One step."""
         pairs = torch.from_numpy(some[some < len(judged.first)])
         alone = torch.from_numpy(some[some >= len(judged.first)] - len(judged.first))
-        if self.config.algorithm == "kto":
-            ratio, loss = self._twice(judged, pairs, alone, reference, many, beta)
-        else:
-            ratio, loss = self._once(judged, pairs, reference, many, beta)
+
+        def work(tokens: int) -> tuple[Tensor, float]:
+            if self.config.algorithm == "kto":
+                return self._twice(judged, pairs, alone, reference, many, beta, tokens)
+            return self._once(judged, pairs, reference, many, beta, tokens)
+
+        longest = max(map(len, judged.prompts)) + 2 * int(many.max())
+        ratio, loss = self.room.within(work, self.actor.forget, longest)
         size = self.actor.step()
-        self.actor.refresh()
         first, second = torch.from_numpy(judged.first)[pairs], torch.from_numpy(judged.second)[pairs]
         level, levels = torch.from_numpy(judged.level)[pairs], torch.from_numpy(judged.levels)[pairs]
         told = (2 * level - (levels - 1)).sign()
@@ -212,7 +216,7 @@ class Offline:
         return np.array([loss, float(right.mean()) if len(right) else float("nan"), size])
 
     def _once(
-        self, judged: Judged, pairs: Tensor, reference: Tensor, many: Tensor, beta: float
+        self, judged: Judged, pairs: Tensor, reference: Tensor, many: Tensor, beta: float, tokens: int
     ) -> tuple[Float[Tensor, "reply"], float]:
         """The gradient, some pairs at a time: a pair's loss hangs on no other's. With the log-ratios and the loss."""
         config, actor = self.config, self.actor
@@ -221,7 +225,7 @@ class Offline:
         if config.algorithm == "ipo":  # which says nothing of ties
             level, levels = torch.from_numpy(judged.level)[pairs], torch.from_numpy(judged.levels)[pairs]
             pairs = pairs[2 * level != levels - 1]
-        for part in self._parts(judged, pairs):
+        for part in self._parts(judged, pairs, tokens):
             used = torch.cat([first[part], second[part]]).unique()
             (batch,) = micro_batches(judged.prompts, judged.responses, used.tolist(), WHOLE)
             batch = batch.to(reference.device)
@@ -232,32 +236,32 @@ class Offline:
             ratio[used], loss = found.detach()[used], loss + float(lost.detach())
         return ratio, loss
 
-    def _parts(self, judged: Judged, pairs: Tensor) -> list[Tensor]:
-        """Pairs whose tokens fit into memory together, those of one prompt side by side; one at least."""
+    def _parts(self, judged: Judged, pairs: Tensor, tokens: int) -> list[Tensor]:
+        """Pairs of so many tokens together, those of one prompt side by side; one at least."""
 
-        def tokens(pair: int) -> int:
+        def long(pair: int) -> int:
             one, other = int(judged.first[pair]), int(judged.second[pair])
             return len(judged.prompts[one]) + len(judged.responses[one]) + len(judged.responses[other])
 
-        order = sorted(pairs.tolist(), key=lambda pair: (tokens(pair), judged.prompts[int(judged.first[pair])]))
+        order = sorted(pairs.tolist(), key=lambda pair: (long(pair), judged.prompts[int(judged.first[pair])]))
         cut: list[list[int]] = []
         room = 0
         for pair in order:
-            if not cut or tokens(pair) > room:
+            if not cut or long(pair) > room:
                 cut.append([])
-                room = self.config.memory
+                room = tokens
             cut[-1].append(pair)
-            room -= tokens(pair)
+            room -= long(pair)
         return [torch.tensor(part) for part in cut]
 
     def _twice(
-        self, judged: Judged, pairs: Tensor, alone: Tensor, reference: Tensor, many: Tensor, beta: float
+        self, judged: Judged, pairs: Tensor, alone: Tensor, reference: Tensor, many: Tensor, beta: float, tokens: int
     ) -> tuple[Float[Tensor, "reply"], float]:
         """The same where a response's loss hangs on all: its slope in each comes first, then that in their tokens."""
         config, actor = self.config, self.actor
         first, second, single = (torch.from_numpy(x) for x in (judged.first, judged.second, judged.single))
         used = torch.cat([first[pairs], second[pairs], single[alone]]).unique()
-        batches = micro_batches(judged.prompts, judged.responses, used.tolist(), config.memory)
+        batches = micro_batches(judged.prompts, judged.responses, used.tolist(), tokens)
         with torch.no_grad():
             total = torch.zeros(len(reference), device=reference.device)
             for batch in (one.to(total.device) for one in batches):
@@ -301,6 +305,15 @@ class Offline:
         reference = torch.tensor(beta * self._mismatched(judged, item.tolist()))
         return preferences.prospect_loss(reward, reference, good, config.losses).mean()
 
+    def _reference(self, prompts: list[list[int]], responses: list[list[int]], valid: Tensor) -> Tensor:
+        """The reference's log-probabilities, [reply, time]."""
+        actor, longest = self.actor, max(len(a) + len(b) for a, b in zip(prompts, responses, strict=True))
+        return self.room.within(
+            lambda tokens: actor.reference(prompts, responses, valid, self.config.temperature, tokens)[0],
+            actor.forget,
+            longest,
+        )
+
     @torch.no_grad()
     def _mismatched(self, judged: Judged, items: Sequence[int]) -> float:
         """KL(pi || ref) as KTO estimates it: the mean log-ratio of responses to the next one's prompt, at least 0."""
@@ -309,8 +322,8 @@ class Offline:
         device = actor.decoder.embedding.device
         many = torch.tensor([len(one) for one in responses], device=device)
         valid = torch.arange(int(many.max()), device=device) < many[:, None]
-        reference = actor.reference(prompts, responses, valid, config.temperature, config.memory)[0]
-        batches = micro_batches(prompts, responses, budget=config.memory)
+        reference = self._reference(prompts, responses, valid)
+        batches = micro_batches(prompts, responses, budget=self.room.tokens)
         ours = table(actor.decoder, batches, (len(items), valid.shape[1]), config.temperature)
         return max(0.0, float((ours - reference).sum(1).mean()))
 

@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from accord.backbones.batches import Batch, foretold, micro_batches
+from accord.backbones.memory import Room
 from accord.durable import decode, write_json
 from accord.functional import kl
 from accord.functional.objectives import clipped_surrogate
@@ -121,6 +122,7 @@ class Online:
         self.sampling = Sampling(config.temperature, tokens=config.tokens)
         width, device = actor.decoder.shape.width, actor.decoder.embedding.device
         self.critic = Critic(width, seed, device) if config.algorithm == "ppo" else None
+        self.room = Room(config.memory)
         self.version = self.steps = 0
         self.kl = 0.0  # nats a response, of the last batch
 
@@ -176,8 +178,11 @@ class Online:
         score = self._score(signal, replies, sampled)
         reference, state, shaping = sampled.log_prob, None, signal.shaping
         if self.critic is not None or shaping.kl_coefficient or shaping.kl_target or shaping.kl_budget is not None:
-            reference, state = actor.reference(
-                prompts, responses, valid, config.temperature, config.memory, states=self.critic is not None
+            states, longest = self.critic is not None, max(map(len, prompts)) + valid.shape[1]
+            reference, state = self.room.within(
+                lambda tokens: actor.reference(prompts, responses, valid, config.temperature, tokens, states),
+                actor.forget,
+                longest,
             )
         self.kl = float(kl.sequence_sum(kl.k1(sampled.log_prob, reference), valid).mean())
         return Experience(prompts, responses, valid, sampled.log_prob, reference, score, state)
@@ -235,14 +240,24 @@ class Online:
                 weight = torch.zeros_like(made.log_prob)
                 rows = torch.from_numpy(some).to(weight.device)
                 weight[rows] = self._weights(made.valid[rows])
-                for batch in micro_batches(made.prompts, made.responses, some.tolist(), config.memory):
-                    self._backward(batch.to(weight.device), made, advantage, weight, beta, seen)
+                self._descend(some.tolist(), made, advantage, weight, beta, seen)
                 self.actor.step()
                 updates += 1
         if self.critic is not None and made.state is not None and target is not None:
             seen.sums["value_loss"] = self.critic.learn(made.state[made.valid], target[made.valid], config.epochs, seed)
         self.actor.refresh()
         return updates, {**seen.means(), "kl": self.kl, "score": float(made.score.mean()), "beta": beta}
+
+    def _descend(
+        self, some: list[int], made: Experience, advantage: Tensor, weight: Tensor, beta: float, seen: _Seen
+    ) -> None:
+        """A minibatch's gradient, in as many micro-batches as memory asks for."""
+
+        def work(tokens: int) -> None:
+            for batch in micro_batches(made.prompts, made.responses, some, tokens):
+                self._backward(batch.to(weight.device), made, advantage, weight, beta, seen)
+
+        self.room.within(work, self.actor.forget, max(len(made.prompts[k]) + len(made.responses[k]) for k in some))
 
     def _backward(
         self, batch: Batch, made: Experience, advantage: Tensor, weight: Tensor, beta: float, seen: _Seen

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from accord.backbones.batches import foretold, micro_batches
+from accord.backbones.memory import Room
 from accord.policies.text.actor import Actor
 from accord.types import Comparisons, Demonstrations, Evidence, Feedback, InputError, Metrics, Reply, Signal
 
@@ -32,6 +33,7 @@ class SFT:
 
     def __init__(self, actor: Actor, config: SFTConfig) -> None:
         self.actor, self.config = actor, config
+        self.room = Room(config.memory)
         self.version = self.steps = 0
 
     def improve(self, signal: Signal, budget: int, seed: int) -> Metrics:
@@ -56,10 +58,17 @@ class SFT:
             order, loss, tokens = rng.permutation(len(prompts)), 0.0, sum(map(len, responses))
             for some in np.array_split(order, max(1, round(len(order) / config.minibatch))):
                 many = sum(len(responses[k]) for k in some)
-                for batch in micro_batches(prompts, responses, some.tolist(), config.memory):
-                    log_prob = foretold(actor.decoder, batch.to(device))[0]
-                    (-log_prob.sum() / many).backward()
-                    loss -= float(log_prob.detach().sum()) / tokens
+                longest = max(len(prompts[k]) + len(responses[k]) for k in some)
+
+                def work(room: int, some: np.ndarray = some, many: int = many) -> float:
+                    summed = 0.0
+                    for batch in micro_batches(prompts, responses, some.tolist(), room):
+                        log_prob = foretold(actor.decoder, batch.to(device))[0]
+                        (-log_prob.sum() / many).backward()
+                        summed -= float(log_prob.detach().sum())
+                    return summed
+
+                loss += self.room.within(work, actor.forget, longest) / tokens
                 actor.step()
                 updates += 1
         actor.refresh()
