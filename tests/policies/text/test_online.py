@@ -151,3 +151,16 @@ def test_invariance_the_same_seed_learns_the_same():
     for policy in (first, second):
         policy.improve(SIGNAL, 64, 3)
     assert np.array_equal(*(policy.actor.masters.masters[0].detach().numpy() for policy in (first, second)))
+
+
+def test_invariance_an_adapted_coefficient_goes_on_where_it_was(tmp_path):
+    aimed = LearnedReward(Counts(), shaping=Shaping(kl_coefficient=0.05, kl_target=1e-6))
+    policy = made("rloo")
+    policy.improve(aimed, 32, 0)
+    assert policy.beta == pytest.approx(0.05 * 0.98)  # before anything was learned there is no divergence
+    policy.improve(aimed, 32, 1)
+    assert policy.beta == pytest.approx(0.05 * 0.98 * 1.02)
+    policy.save(tmp_path)
+    again = made("rloo")
+    again.load(tmp_path)
+    assert again.beta == policy.beta

@@ -125,6 +125,7 @@ class Online:
         self.room = Room(config.memory)
         self.version = self.steps = 0
         self.kl = 0.0  # nats a response, of the last batch
+        self.beta: float | None = None  # where it is adapted: what it has come to
 
     def improve(self, signal: Signal, budget: int, seed: int) -> Metrics:
         """Learns from at least `budget` responses, in whole batches; ends early beyond the budget of KL."""
@@ -134,6 +135,8 @@ class Online:
             )
         began, before, updates, extra = time.perf_counter(), self.steps, 0, {}
         shaping = signal.shaping
+        if shaping.kl_target is not None and self.beta is not None:
+            shaping = replace(shaping, kl_coefficient=self.beta)
         most = float("inf") if shaping.kl_budget is None else shaping.kl_budget
         number = 0
         while self.steps - before < budget:
@@ -143,8 +146,8 @@ class Online:
             done, extra = self._learn(experience, shaping, seed + number)
             updates, number = updates + done, number + 1
             if shaping.kl_target is not None:
-                coefficient = kl.adapted(shaping.kl_coefficient, self.kl, shaping.kl_target)
-                shaping = replace(shaping, kl_coefficient=coefficient)
+                self.beta = kl.adapted(shaping.kl_coefficient, self.kl, shaping.kl_target)
+                shaping = replace(shaping, kl_coefficient=self.beta)
         self.version += 1
         return Metrics(self.steps - before, time.perf_counter() - began, updates, extra)
 
@@ -153,7 +156,7 @@ class Online:
         self.actor.save(folder)
         if self.critic is not None:
             save_file(self.critic.tensors(), folder / CRITIC)
-        write_json(folder / COUNTED, {"version": self.version, "steps": self.steps})
+        write_json(folder / COUNTED, {"version": self.version, "steps": self.steps, "beta": self.beta})
 
     def load(self, folder: Path) -> None:
         """What `save` wrote."""
@@ -162,6 +165,7 @@ class Online:
             self.critic.restore(load_file(folder / CRITIC))
         counted = decode(folder / COUNTED)
         self.version, self.steps = int(counted["version"]), int(counted["steps"])
+        self.beta = counted.get("beta")
 
     def _experience(self, signal: LearnedReward, seed: int) -> Experience:
         """Responses to fresh prompts, scored, with the reference's opinion of them."""
