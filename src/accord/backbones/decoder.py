@@ -221,12 +221,12 @@ class Decoder(nn.Module):
         return norm(x, self.norm, self.shape.epsilon)
 
     def fork(
-        self, tokens: Int[Tensor, "token"], position: Int[Tensor, "token"], by: Fork
+        self, tokens: Int[Tensor, "token"], position: Int[Tensor, "token"], by: Fork, blocks: int | None = None
     ) -> Float[Tensor, "token width"]:
-        """Hidden states of prompts, each once, and of the responses that go on from them."""
+        """Hidden states of prompts, each once, and of the responses that go on from them; after so many `blocks`."""
         x = F.embedding(tokens, self.embedding)
         turn = self._turn(position, x.dtype)
-        for block in self.layers():
+        for block in self.layers()[:blocks]:
             x = self._branched(block, x, turn, by)
         return norm(x, self.norm, self.shape.epsilon)
 

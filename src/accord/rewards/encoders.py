@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from scipy.sparse.linalg import svds
 
+from accord.backbones import states
 from accord.backbones.sentences import reader
 from accord.types import InputError, Reply, Segment
 
@@ -218,6 +219,11 @@ def _minilm(part: Part, texts: Texts) -> Block:
     return reader()([response for _, response in texts]).astype(np.float64)
 
 
+def _smollm2(part: Part, texts: Texts) -> Block:
+    """What SmolLM2 makes of a response to its prompt."""
+    return states.reader()(texts).numpy().astype(np.float64)
+
+
 def _fit_plain(texts: Texts) -> Part:
     return Part("plain", {"line": np.linalg.lstsq(_lengths(texts), _minilm(Part("minilm"), texts), rcond=None)[0]})
 
@@ -238,6 +244,7 @@ READ: dict[str, Callable[[Part, Texts], Block]] = {
     "curves": _curves,
     "tfidf": _tfidf,
     "minilm": _minilm,
+    "smollm2": _smollm2,
     "plain": _plain,
 }
 FIT: dict[str, Callable[[Texts], Part]] = {
