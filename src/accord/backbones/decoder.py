@@ -12,7 +12,7 @@ Weights are read by `backbones.weights`; adapters stand in `Projection` itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -103,13 +103,14 @@ class Projection(nn.Module):
         return out + (added[0] if len(added) == 1 else torch.cat(added, -1))
 
     @torch.no_grad()
-    def merged(self) -> Float[Tensor, "output input"]:
-        """The weight with its adapters added, in float32 on the way."""
+    def merged(self, whole: Callable[[Tensor], Tensor] = lambda tensor: tensor) -> Float[Tensor, "output input"]:
+        """The weight with its adapters added, in float32 on the way; `whole` puts divided tensors together."""
+        weight = whole(self.weight)
         if not self.adapted or self.down is None or self.up is None:
-            return self.weight
-        low = self.down.chunk(len(self.parts), 0)
-        added = torch.cat([up @ one for up, one in zip(self.up, low, strict=True)])
-        return (self.weight.float() + self.scale * added).to(self.weight.dtype)
+            return weight
+        low = whole(self.down).chunk(len(self.parts), 0)
+        added = torch.cat([whole(up) @ one for up, one in zip(self.up, low, strict=True)])
+        return (weight.float() + self.scale * added).to(weight.dtype)
 
 
 class Block(nn.Module):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from accord.backbones.sharding import like, whole
 from accord.types import NotFinite
 
 
@@ -44,7 +45,7 @@ class Masters:
         if rate is not None:
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
-        size = torch.nn.utils.clip_grad_norm_(self.masters, self.norm, foreach=True)
+        size = whole(torch.nn.utils.clip_grad_norm_(self.masters, self.norm, foreach=True))
         if not bool(torch.isfinite(size)):
             self.optimiser.zero_grad()
             raise NotFinite("the gradient holds a value that is no number: lower policy.learning_rate.")
@@ -63,9 +64,9 @@ class Masters:
 
     def tensors(self) -> dict[str, Tensor]:
         """Masters and moments under stable names, for a checkpoint."""
-        found = {f"master.{i}": master.detach() for i, master in enumerate(self.masters)}
+        found = {f"master.{i}": whole(master.detach()) for i, master in enumerate(self.masters)}
         for i, state in self.optimiser.state_dict()["state"].items():
-            found |= {f"adam.{i}.{name}": value for name, value in state.items()}
+            found |= {f"adam.{i}.{name}": whole(value) for name, value in state.items()}
         return found
 
     @torch.no_grad()
@@ -75,8 +76,10 @@ class Masters:
         for name, value in tensors.items():
             sort, i, *key = name.split(".")
             if sort == "master":
-                self.masters[int(i)].copy_(value)
-                self.live[int(i)].copy_(value)
+                divided = like(value, self.masters[int(i)])
+                self.masters[int(i)].copy_(divided)
+                self.live[int(i)].copy_(divided)
             else:
-                state.setdefault(int(i), {})[key[0]] = value.clone()
+                moment = like(value, self.masters[int(i)]) if key[0] != "step" else value
+                state.setdefault(int(i), {})[key[0]] = moment.clone()
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": state})

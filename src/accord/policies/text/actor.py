@@ -22,6 +22,7 @@ from accord import runtime
 from accord.backbones.batches import foretold, micro_batches
 from accord.backbones.decoder import Decoder
 from accord.backbones.masters import Masters
+from accord.backbones.sharding import ALONE, Share, shard, whole
 from accord.backbones.text import LanguageModel
 from accord.policies.text.rollout import Engine
 from accord.types import InputError, Reply
@@ -53,10 +54,10 @@ def rate(config: ActorConfig, weights: int) -> float:
 
 
 class Actor:
-    """One model in its parts."""
+    """One model in its parts. With several processes each has all of this, and a share of the weights that move."""
 
-    def __init__(self, model: LanguageModel, config: ActorConfig, seed: int) -> None:
-        self.tokenizer, self.config = model.tokenizer, config
+    def __init__(self, model: LanguageModel, config: ActorConfig, seed: int, share: Share = ALONE) -> None:
+        self.tokenizer, self.config, self.share = model.tokenizer, config, share
         device = runtime.device(config.device)
         dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(config.precision)
         dtype = dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)
@@ -70,6 +71,9 @@ class Actor:
             self.decoder.adapt(config.rank, config.alpha or 2.0 * config.rank, seed)
         else:
             self.frozen = copy.deepcopy(self.decoder).requires_grad_(False)
+            if share.size > 1:
+                self.acting = copy.deepcopy(self.frozen)
+        shard(self.decoder, share)
         self.rate = rate(config, count)
         self.masters = Masters(self.decoder.parameters(), self.rate)
         self.engine = Engine(self.acting, model.tokenizer.end)
@@ -95,8 +99,12 @@ class Actor:
         """The engine's copy takes over what was learned."""
         if self.acting is self.decoder:
             return
+        if not self.config.rank:
+            for here, there in zip(self.acting.parameters(), self.decoder.parameters(), strict=True):
+                here.copy_(whole(there))
+            return
         for (_, here), (_, there) in zip(self.acting.projections(), self.decoder.projections(), strict=True):
-            here.weight.copy_(there.merged())
+            here.weight.copy_(there.merged(whole))
 
     @torch.no_grad()
     def reference(

@@ -225,16 +225,18 @@ class Offline:
         if config.algorithm == "ipo":  # which says nothing of ties
             level, levels = torch.from_numpy(judged.level)[pairs], torch.from_numpy(judged.levels)[pairs]
             pairs = pairs[2 * level != levels - 1]
-        for part in self._parts(judged, pairs, tokens):
+        for part, counts in actor.share.of(self._parts(judged, pairs, tokens)):
             used = torch.cat([first[part], second[part]]).unique()
             (batch,) = micro_batches(judged.prompts, judged.responses, used.tolist(), WHOLE)
             batch = batch.to(reference.device)
             log_prob = foretold(actor.decoder, batch, config.temperature)[0]
             found = (torch.zeros_like(reference).index_add(0, batch.reply, log_prob) - reference).cpu()
-            lost = self._loss(judged, found, many.cpu(), part, part[:0], beta) * (len(part) / len(pairs))
+            lost = self._loss(judged, found, many.cpu(), part, part[:0], beta) * (counts * len(part) / len(pairs))
             lost.backward()
-            ratio[used], loss = found.detach()[used], loss + float(lost.detach())
-        return ratio, loss
+            ratio[used] += counts * found.detach()[used]
+            loss += float(lost.detach())
+        loss, *ratios = actor.share.summed(loss, *ratio.tolist())
+        return torch.tensor(ratios), loss
 
     def _parts(self, judged: Judged, pairs: Tensor, tokens: int) -> list[Tensor]:
         """Pairs of so many tokens together, those of one prompt side by side; one at least."""
@@ -271,8 +273,8 @@ class Offline:
         loss.backward()
         assert ratio.grad is not None
         slope = ratio.grad.to(total.device)
-        for batch in (one.to(total.device) for one in batches):
-            (foretold(actor.decoder, batch, config.temperature)[0] * slope[batch.reply]).sum().backward()
+        for batch, counts in actor.share.of([one.to(total.device) for one in batches]):
+            (counts * foretold(actor.decoder, batch, config.temperature)[0] * slope[batch.reply]).sum().backward()
         return ratio.detach(), float(loss.detach())
 
     def _loss(

@@ -258,8 +258,8 @@ class Online:
         """A minibatch's gradient, in as many micro-batches as memory asks for."""
 
         def work(tokens: int) -> None:
-            for batch in micro_batches(made.prompts, made.responses, some, tokens):
-                self._backward(batch.to(weight.device), made, advantage, weight, beta, seen)
+            for batch, counts in self.actor.share.of(micro_batches(made.prompts, made.responses, some, tokens)):
+                self._backward(batch.to(weight.device), made, advantage, counts * weight, beta, seen)
 
         self.room.within(work, self.actor.forget, max(len(made.prompts[k]) + len(made.responses[k]) for k in some))
 

@@ -62,11 +62,11 @@ class SFT:
 
                 def work(room: int, some: np.ndarray = some, many: int = many) -> float:
                     summed = 0.0
-                    for batch in micro_batches(prompts, responses, some.tolist(), room):
-                        log_prob = foretold(actor.decoder, batch.to(device))[0]
+                    for batch, counts in actor.share.of(micro_batches(prompts, responses, some.tolist(), room)):
+                        log_prob = counts * foretold(actor.decoder, batch.to(device))[0]
                         (-log_prob.sum() / many).backward()
                         summed -= float(log_prob.detach().sum())
-                    return summed
+                    return actor.share.summed(summed)[0]
 
                 loss += self.room.within(work, actor.forget, longest) / tokens
                 actor.step()
