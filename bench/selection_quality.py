@@ -9,7 +9,8 @@ on it from nothing, with two seeds; a reward's worth is the mean true return. Te
 and instructions (`pandalm`); half of the groups (debates, dialogues, instructions) are for the choice, 1,000 of their
 answers where there are so many, and a reward's worth is the log-likelihood of the other half's.
 
-Ways to choose, all from the same folds and answers: `select` (`rewards.select`), `accuracy` (the greatest accuracy in
+Ways to choose, all from the same folds and answers: `select` (`rewards.select`; in control with the race of policies
+in which `accord select` ends, where answers leave several), `accuracy` (the greatest accuracy in
 cross-validation), `default` (the first of the panel, a net of 2 x 64, of texts the sentence embedding), `largest` (most
 parameters). `regret` is `(best - chosen) / (best - floor)`, `best` the best of the panel at that seed, and the floor a
 random policy or the usual shares of the answers. The best of twelve noisy returns is better than any reward is, so even
@@ -43,18 +44,21 @@ from accord.rewards import encoders, words
 from accord.rewards.candidates import Candidate, parameters
 from accord.rewards.crossval import Reading, tell
 from accord.rewards.denoise import taken
+from accord.rewards.finalists import finalists
 from accord.rewards.fit import RewardConfig, fit
 from accord.rewards.jobs import Readings
-from accord.rewards.select import select
+from accord.rewards.select import Selection, select
 from accord.runtime import derive
 from accord.tasks.collect import evaluate, random_actions
 from accord.tasks.control import ControlTask
+from accord.tuning import finale
 from accord.types import Comparisons, Evidence, LearnedReward, Reply
 from bench import harness, ukp_votes
 from bench.harness import Bench, Result, Worker
 from bench.kinds import DATA
 from bench.ours import EXAMPLE, EXAMPLES
 from bench.peers.protocol import Clock, finish, quiet_output, warm_up
+from bench.tuning_side import Inline
 
 STEPS = {"Pendulum-v1": 30_000, "accord/FixedCartPole-v0": 100_000}
 FLAWS: dict[str, dict[str, str]] = {
@@ -64,7 +68,7 @@ FLAWS: dict[str, dict[str, str]] = {
 CONTROL = [("Pendulum-v1", "noisy"), ("Pendulum-v1", "mistaken"), ("accord/FixedCartPole-v0", "noisy")]
 TEXT = ("ukp", "hh", "pandalm")
 WAYS = ("select", "accuracy", "default", "largest")
-AGAIN = 20_000  # the first seed: the problems were changed after the usual ones had been seen
+AGAIN = 30_000  # the first seed: the problems were changed after the usual ones had been seen
 EPISODES, RUNS, TRAINED = 30, 2, 1_000
 
 # ---------------------------------------------------------------------------------------------------- the panels
@@ -87,8 +91,8 @@ def texts_panel() -> list[Candidate]:
     return [Candidate(config, name) for config in (linear, kernel) for name in names]
 
 
-def chosen_by(evidence: Evidence, panel: list[Candidate], readings: Readings, seed: int) -> list[int]:
-    """Which of the panel each way takes."""
+def chosen_by(evidence: Evidence, panel: list[Candidate], readings: Readings, seed: int) -> tuple[Selection, list[int]]:
+    """The selection, and which of the panel each way takes."""
     found = select(evidence, panel, readings, seed, kept=panel)
     accuracy = {row.name: row.accuracy or 0.0 for row in found.rows}
     sizes = []
@@ -97,32 +101,51 @@ def chosen_by(evidence: Evidence, panel: list[Candidate], readings: Readings, se
         rows = reading.encode(evidence.segments[:1]).shape[1] if reading.encode else 4
         sizes.append(parameters(one, (rows, 0), None))
     by_accuracy = max(range(len(panel)), key=lambda k: accuracy[panel[k].name])
-    return [panel.index(found.chosen), by_accuracy, 0, int(np.argmax(sizes))]
+    return found, [panel.index(found.chosen), by_accuracy, 0, int(np.argmax(sizes))]
+
+
+def told(found: Selection, panel: list[Candidate]) -> Result:
+    """What the choice knew of each of the panel: log-likelihood, and how far that is from the best's."""
+    rows = {row.name: row for row in found.rows}
+    return {
+        "answers": found.answers,
+        "select": panel.index(found.chosen),
+        "score": [rows[one.name].score for one in panel],
+        "difference": [rows[one.name].difference for one in panel],
+        "difference_error": [rows[one.name].difference_error for one in panel],
+    }
 
 
 # ------------------------------------------------------------------------------------------------------- control
 
 
-def answered(env: str, flaw: str, quick: bool, seed: int) -> tuple[RunConfig, Evidence]:
-    """The answers of a whole run of the example with its own reward."""
+def answered(env: str, flaw: str, quick: bool, seed: int, folder: Path) -> tuple[RunConfig, Evidence]:
+    """The answers of a whole run of the example with its own reward, which stay in the folder."""
     asked = {"seed": str(seed), "policy.steps": str(4_000 if quick else STEPS[env]), **FLAWS[flaw]}
     asked |= {"reward.select": "fixed", "report.baselines": "false", "report.clip": "false"}
     settings = config.load(EXAMPLES / EXAMPLE[env], asked)
-    with tempfile.TemporaryDirectory() as folder:
-        build.run(settings, Path(folder), False, Silent())
-        store = Store(f"sqlite:///{Path(folder) / records.STORE}")
-        try:
-            return settings, pack(store)
-        finally:
-            store.close()
+    build.run(settings, folder, False, Silent())
+    url = f"sqlite:///{folder / records.STORE}"
+    store = Store(url)
+    try:
+        return replace(settings, feedback=replace(settings.feedback, store=url)), pack(store)
+    finally:
+        store.close()
 
 
 def control(env: str, flaw: str, quick: bool, seed: int) -> tuple[list[float], Result]:
     """True returns of policies that learned on each reward of the panel, and a random one's."""
-    settings, evidence = answered(env, flaw, quick, seed)
-    panel, task = steps_panel()[: 3 if quick else None], ControlTask(build.copies(settings))
-    reading = Reading(task.spec.action.discrete)
-    takes = chosen_by(evidence, panel, {"": reading}, seed)
+    panel = steps_panel()[: 3 if quick else None]
+    with tempfile.TemporaryDirectory() as folder:
+        settings, evidence = answered(env, flaw, quick, seed, Path(folder))
+        task = ControlTask(build.copies(settings))
+        reading = Reading(task.spec.action.discrete)
+        found, takes = chosen_by(evidence, panel, {"": reading}, seed)
+        raced, left = {}, finalists(found)
+        if finale.can(settings, left):
+            scores = finale.race(settings, left, Inline, Silent())
+            takes[0] = panel.index(left[finale.winner(scores)])
+            raced = {one.name: list(one.scores) for one in scores}
     judged, worth = task.sibling(EPISODES), []
     for one in panel:
         reward = fit(evidence, one.config, discrete=reading.discrete, terminates=task.spec.terminates, seed=seed)
@@ -134,7 +157,7 @@ def control(env: str, flaw: str, quick: bool, seed: int) -> tuple[list[float], R
             returns.append(float(evaluate(judged, policy.acting(), derive(seed, "judged")).mean()))
         worth.append(float(np.mean(returns)))
     floor = float(evaluate(judged, random_actions(judged, np.random.default_rng(seed)), derive(seed, "judged")).mean())
-    return worth, {"worth": worth, "floor": floor, "takes": takes, "answers": evidence.answers}
+    return worth, {"worth": worth, "floor": floor, "takes": takes, **told(found, panel), "raced": raced}
 
 
 # ---------------------------------------------------------------------------------------------------------- text
@@ -227,10 +250,15 @@ def text(name: str, folder: Path, quick: bool, seed: int) -> tuple[list[float], 
     panel = [one for one in texts_panel() if not quick or one.text in ("length", "style")]
     replies = [segment for segment in some.segments if isinstance(segment, Reply)]
     readings = words.readings(sorted({one.text for one in panel}), replies, own=False)
-    takes = chosen_by(_used(taken(some, [~held])), panel, readings, seed)
+    found, takes = chosen_by(_used(taken(some, [~held])), panel, readings, seed)
     worth = [float(np.nanmean(tell(some, one.config, [held], readings[one.text], seed)[0].score)) for one in panel]
     share = (np.bincount(rows.level[~held], minlength=rows.levels) + 1) / (np.sum(~held) + rows.levels)
-    return worth, {"worth": worth, "floor": float(np.log(share[rows.level[held]]).mean()), "takes": takes}
+    return worth, {
+        "worth": worth,
+        "floor": float(np.log(share[rows.level[held]]).mean()),
+        "takes": takes,
+        **told(found, panel),
+    }
 
 
 def _drawn(rows: Bool[np.ndarray, "answer"], most: int, rng: np.random.Generator) -> Bool[np.ndarray, "answer"]:
@@ -312,7 +340,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     own, rest = parser.parse_known_args(argv)
     bench = Bench.start("selection_quality", harness.parse("selection_quality", seeds=10, argv=rest, first=AGAIN))
     form = "quick" if bench.options.quick else "full"
-    version = harness.our_version("bench/selection_quality.py", "bench/ours.py", "bench/ukp_votes.py")
+    version = harness.our_version(
+        "bench/selection_quality.py", "bench/ours.py", "bench/tuning_side.py", "bench/ukp_votes.py"
+    )
     worker = Worker("accord", (sys.executable, "-m", "bench.selection_quality", "work"), version)
     wanted = [("control", env, flaw) for env, flaw in CONTROL] + [("text", name, "people") for name in TEXT]
     missing = [name for name in TEXT if not (own.data / name).is_dir()]

@@ -131,6 +131,16 @@ def test_property_only_a_difference_of_known_error_beats(difference: float, erro
     assert not beats(difference, np.inf, 2.0)
 
 
+def test_golden_what_reads_observations_alone_is_simpler_than_what_reads_actions_too():
+    """Whatever the number of parameters: a weighed kernel has three for every input."""
+    both = replace(FEW[2], config=replace(FEW[2].config, weighed=False))
+    alone = replace(both, config=replace(both.config, inputs="state", weighed=True))
+    assert parameters(alone, (30, 1), None) > parameters(both, (30, 1), None)
+    order = {one.work: simplicity(one.work, (30, 1), None) for one in (both, alone)}
+    rows = scored(linear=-0.4)[FEW[1]]
+    assert pick({both: rows, alone: rows}, ALONE, order)[0] == alone
+
+
 # ---------------------------------------------------------------------------------------------------- the race
 
 

@@ -129,11 +129,16 @@ def text_panel(base: RewardConfig, texts: Sequence[str]) -> list[Candidate]:
 
 
 def simplicity(work: Candidate, sizes: tuple[int, int], picture: tuple[int, int, int] | None) -> tuple[float, ...]:
-    """Among fits that answers cannot tell apart the least of these is taken: what is solved before what climbs, then
-    fewer parameters, then fewer of the annotators'.
+    """Among fits that answers cannot tell apart the least of these is taken: what is solved before what climbs, what
+    reads observations alone before what reads actions too, then fewer parameters, then fewer of the annotators'.
+
+    What an action is worth few answers tell, and a policy makes the most of what was told wrong (Pendulum-v1, 200
+    answers of a run, a fifth of them turned round: true returns of -495, -387 and -452 on actions too, -397, -199 and
+    -306 without, of three architectures on nine seeds).
     """
     own = 2.0 * (work.config.annotators == "each") + work.config.lapses
-    return (float(not work.closed), float(parameters(work, sizes, picture)), own)
+    acts = float(work.config.inputs == "state_action")
+    return (float(not work.closed), acts, float(parameters(work, sizes, picture)), own)
 
 
 def parameters(candidate: Candidate, sizes: tuple[int, int], picture: tuple[int, int, int] | None) -> int:

@@ -21,7 +21,7 @@ from accord.tuning.trial import Job
 from accord.types import InputError
 
 SEEDS = 5
-SHARE, LEAST = 4, 2_000  # of the steps of a run, and no fewer than so many
+SHARE, LEAST = 2, 2_000  # of the steps of a run, and no fewer than so many
 
 
 @dataclass(frozen=True)
