@@ -19,6 +19,14 @@ def clipped_surrogate(
     return torch.minimum(ratio * advantage, bounded * advantage)
 
 
+def truncated_ratio(log_ratio: Float[Tensor, "*batch"], most: float) -> Float[Tensor, "*batch"]:
+    """How much what another policy did counts for this one: `min(exp(log_ratio), most)`.
+
+    Source: Espeholt et al., arXiv:1802.01561, section 4.1.
+    """
+    return log_ratio.exp().clamp(max=most)
+
+
 def squared_error(value: Float[Tensor, "*net batch"], target: Float[Tensor, "batch"]) -> Float[Tensor, "*net batch"]:
     """(V - target)^2 / 2, of one critic or of several."""
     return (value - target).square() / 2

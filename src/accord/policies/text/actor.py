@@ -25,6 +25,7 @@ from accord.backbones.masters import Masters
 from accord.backbones.sharding import ALONE, Share, shard, whole
 from accord.backbones.text import LanguageModel
 from accord.policies.text.rollout import Engine
+from accord.policies.text.served import Served
 from accord.types import InputError, Reply
 
 RATE, RATE_WEIGHTS, RATE_POWER, ADAPTED = 3e-6, 1e9, 0.6, 10.0
@@ -39,8 +40,11 @@ class ActorConfig:
     learning_rate: float | None = None  # None: 3e-6 at a billion weights, as their number^-.6; of adapters ten times
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where a GPU multiplies
     device: str = "auto"
+    server: str = ""  # of vLLM, which writes in place of the engine (`served.py`); with adapters alone
 
     def __post_init__(self) -> None:
+        if self.server and not self.rank:
+            raise InputError("policy.server is given and policy.rank is 0; a server takes adapters: set policy.rank.")
         if not 0 <= self.rank <= 4096:
             raise InputError(f"policy.rank is {self.rank}; it must be between 0 and 4,096: choose one in that range.")
 
@@ -65,9 +69,11 @@ class Actor:
         if device.type == "cuda":
             self.decoder.compiled()
         self.acting = self.frozen = self.decoder
+        self.served = None
         count = sum(one.numel() for one in self.decoder.parameters())
         if config.rank:
-            self.acting = copy.deepcopy(self.decoder)
+            if not config.server:
+                self.acting = copy.deepcopy(self.decoder)
             self.decoder.adapt(config.rank, config.alpha or 2.0 * config.rank, seed)
         else:
             self.frozen = copy.deepcopy(self.decoder).requires_grad_(False)
@@ -76,7 +82,10 @@ class Actor:
         shard(self.decoder, share)
         self.rate = rate(config, count)
         self.masters = Masters(self.decoder.parameters(), self.rate)
-        self.engine = Engine(self.acting, model.tokenizer.end)
+        self.engine: Engine | Served = Engine(self.acting, model.tokenizer.end)
+        if config.server:
+            context = self.decoder.shape.context
+            self.engine = self.served = Served(config.server, model.tokenizer.end, context, device)
 
     def replies(self, prompts: Sequence[str], responses: Sequence[Sequence[int]]) -> list[Reply]:
         """Responses as text, one to each prompt, with the tokens that they were written in."""
@@ -96,7 +105,10 @@ class Actor:
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """The engine's copy takes over what was learned."""
+        """The engine's copy, or the server, takes over what was learned."""
+        if self.served is not None:
+            self.served.take(self.decoder)
+            return
         if self.acting is self.decoder:
             return
         if not self.config.rank:

@@ -25,11 +25,11 @@ from jaxtyping import Bool, Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from accord.backbones.batches import Batch, foretold, micro_batches
+from accord.backbones.batches import Batch, foretold, micro_batches, table
 from accord.backbones.memory import Room
 from accord.durable import decode, write_json
 from accord.functional import kl
-from accord.functional.objectives import clipped_surrogate
+from accord.functional.objectives import clipped_surrogate, truncated_ratio
 from accord.functional.returns import generalised_advantage, group_relative, leave_one_out
 from accord.policies.shaping import valued
 from accord.policies.text.actor import Actor
@@ -55,6 +55,7 @@ RANGES = {
     "temperature": (0.01, 10.0),
     "tokens": (1, 10**6),
     "memory": (1, 10**9),
+    "truncate": (0.01, 1e6),
 }
 
 
@@ -79,6 +80,9 @@ class OnlineConfig:
     temperature: float = 1.0
     tokens: int = 64
     memory: int = 4096  # tokens of a micro-batch
+    truncate: float = (
+        2.0  # most that a token of a server's counts, which is as likely as that by the learner (trl 1.16)
+    )
 
     def __post_init__(self) -> None:
         within(self, RANGES)
@@ -112,6 +116,7 @@ class Experience:
     reference: Float[Tensor, "reply time"]
     score: Float[Tensor, "reply"]
     state: Float[Tensor, "reply time width"] | None  # the reference's hidden states, which a critic reads
+    trust: Float[Tensor, "reply time"] | None = None  # what each token counts, where a server wrote it
 
 
 class Online:
@@ -188,8 +193,22 @@ class Online:
                 actor.forget,
                 longest,
             )
-        self.kl = float(kl.sequence_sum(kl.k1(sampled.log_prob, reference), valid).mean())
-        return Experience(prompts, responses, valid, sampled.log_prob, reference, score, state)
+        log_prob, trust = sampled.log_prob, None
+        if actor.served is not None:
+            log_prob = self._own(prompts, responses, valid)
+            trust = truncated_ratio(log_prob - sampled.log_prob, config.truncate) * valid
+            reference = log_prob if reference is sampled.log_prob else reference
+        self.kl = float(kl.sequence_sum(kl.k1(log_prob, reference), valid).mean())
+        return Experience(prompts, responses, valid, log_prob, reference, score, state, trust)
+
+    def _own(self, prompts: list[list[int]], responses: list[list[int]], valid: Tensor) -> Float[Tensor, "reply time"]:
+        """The learner's log-probabilities of what a server wrote."""
+
+        def work(tokens: int) -> Tensor:
+            batches = micro_batches(prompts, responses, budget=tokens)
+            return table(self.actor.decoder, batches, (len(prompts), valid.shape[1]), self.config.temperature)
+
+        return self.room.within(work, self.actor.forget, max(map(len, prompts)) + valid.shape[1])
 
     def _score(self, signal: LearnedReward, replies: Sequence[Reply], sampled: Sampled) -> Float[Tensor, "reply"]:
         """What the signal says of the responses, those that were cut off worth less. Raises NotFinite."""
@@ -237,6 +256,7 @@ class Online:
         config, beta = self.config, shaping.kl_coefficient
         assert config.epochs is not None
         advantage, target = self._advantages(made, beta)
+        advantage = advantage if made.trust is None else advantage * made.trust
         rng, updates, seen = np.random.default_rng(seed), 0, _Seen()
         for _ in range(config.epochs):
             order = rng.permutation(len(made.prompts))
