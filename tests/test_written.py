@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 
-from accord import build, config, lineage, loop, records, toml
+from accord import build, cli, config, lineage, loop, records, toml
+from accord.backbones import peft, text, weights
 from accord.feedback.store import Store
 from accord.progress import Silent
 from accord.rewards.fitted import load
@@ -176,3 +178,21 @@ def test_learning_from_forty_comparisons_responses_win_against_the_start(model: 
     result = build.run(settings(model, **more), tmp_path / "run")
     assert result.texts is not None and result.texts.win_rate is not None
     assert result.texts.win_rate.ci95[0] > 0.5 and result.texts.kl > 0.1
+
+
+def test_contract_the_model_of_a_run_is_exported_merged_and_as_adapters(model: str, tmp_path: Path, capsys):
+    folder, out = tmp_path / "run", tmp_path / "model"
+    build.run(settings(model, "ppo, adapters"), folder)
+    assert cli.main(["export", str(folder), str(out)]) == 0
+    start, learned = text.load(model), weights.read(out)
+    assert cli.main(["export", str(folder), str(tmp_path / "adapters"), "--policy", "adapters"]) == 0
+    peft.read(start.decoder, tmp_path / "adapters")
+    ids = torch.tensor([start.tokenizer.asked(PROMPTS[0])])
+    with torch.no_grad():
+        ours, theirs = learned(ids), start.decoder(ids)
+        with start.decoder.bare():
+            before = start.decoder(ids)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    assert float((ours - before).abs().max()) > 1e-4  # it learned
+    assert cli.main(["export", str(folder), str(tmp_path / "policy.zip"), "--policy", "sb3"]) == 2
+    assert "is a run of text: leave --policy out" in " ".join(capsys.readouterr().err.split())

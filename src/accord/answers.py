@@ -26,7 +26,7 @@ def export(
     to: Path | None = None,
     form: Annotated[Form | Literal["clips"] | None, Parameter(name="--as")] = None,
     names: bool = False,
-    policy: Literal["sb3"] | None = None,
+    policy: Literal["sb3", "merged", "adapters"] | None = None,
 ) -> None:
     """Writes a store's answers (--to FILE), or the policy of a finished run in another program's form (DIR OUT).
 
@@ -35,7 +35,7 @@ def export(
     place
         A run's folder; for answers also the URL of a database.
     out
-        The file for the policy, as `policy.zip`.
+        The file for the policy, as `policy.zip`; of a language model the folder.
     to
         The file for the answers; its ending says how: .jsonl, .csv, .tsv or .parquet, and .gz behind it. Without an
         ending: a folder that `datasets` loads.
@@ -46,14 +46,15 @@ def export(
     names
         With the annotators' names, not their pseudonyms alone.
     policy
-        sb3 (where not given): a model that stable-baselines3 loads.
+        sb3: a model that stable-baselines3 loads. merged: a language model as Transformers and vLLM load it.
+        adapters: a folder of PEFT. Where not given: sb3 of a control run, merged of a run of text.
     """
     from accord.types import InputError
 
     if out is not None and to is None and form is None and not names:
         from accord import trained
 
-        trained.export(Path(place), out)
+        trained.export(Path(place), out, policy)
         print(out)
     elif to is not None and out is None and policy is None:
         if form == "clips":

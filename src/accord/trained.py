@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
 from accord import build, config, records
+from accord.backbones import peft, text, weights
+from accord.backbones.tokens import FolderTokens
+from accord.policies.text.actor import Actor
 from accord.tasks.control import ControlTask, make
 from accord.tasks.stepping import reader
 from accord.types import Acting, InputError, Policy
@@ -80,11 +83,48 @@ def load_policy(folder: Path | str) -> Trained:
     return Trained(policy, task, observations, actions)
 
 
-def export(folder: Path | str, out: Path) -> None:
-    """Writes the policy as a model of stable-baselines3, which its `load` reads; see `policies/control/sb3_export.py`.
+Form = Literal["sb3", "merged", "adapters"]
 
-    Raises InputError where that library has no such model or is not installed.
+
+def export(folder: Path | str, out: Path, form: Form | None = None) -> None:
+    """Writes the policy in another program's form; without one in the one that fits.
+
+    sb3: a model that stable-baselines3's `load` reads (`policies/control/sb3_export.py`). merged: a folder of a whole
+    language model, adapters merged, which Transformers and vLLM load, and which llama.cpp converts. adapters: a folder
+    of PEFT. Raises InputError where a run has no such policy.
     """
+    settings = config.from_tree(records.read_manifest(Path(folder))["configuration"])
+    written = isinstance(settings.task, config.TextSection)
+    form = form or ("merged" if written else "sb3")
+    if written != (form != "sb3"):
+        what = "text" if written else "control"
+        raise InputError(f"--policy is {form}, and {folder} is a run of {what}: leave --policy out.")
+    if form == "sb3":
+        _as_sb3(folder, out)
+    else:
+        _as_language_model(Path(folder), settings, out, form)
+
+
+def _as_language_model(folder: Path, settings: config.RunConfig, out: Path, form: Form) -> None:
+    policy = settings.writes
+    if isinstance(policy, config.BestOfNSection):
+        raise InputError(f"{folder} chose the best of {policy.n} responses; no model was changed, so none is written.")
+    if form == "adapters" and not policy.rank:
+        raise InputError(f"{folder} learned all weights and has no adapters: export it with --policy merged.")
+    if not (folder / records.POLICY).is_dir():
+        raise InputError(f"{folder} has no policy yet: let the run end first, with --resume where it was stopped.")
+    model = text.load(settings.text.model, chat=settings.text.chat)
+    actor = Actor(model, replace(policy, server="", device="cpu", precision="float32"), settings.seed)
+    actor.load(folder / records.POLICY)
+    if form == "adapters":
+        peft.write(actor.decoder, out, str(model.place))
+    else:
+        weights.write(actor.decoder, model.config, out)
+    if isinstance(model.tokenizer, FolderTokens):
+        model.tokenizer.inner.save_pretrained(out)
+
+
+def _as_sb3(folder: Path | str, out: Path) -> None:
     try:
         from accord.policies.control import sb3_export
     except ModuleNotFoundError as error:
