@@ -29,8 +29,9 @@ class Told(Silent):
         self.link, self.known, self.over = "", threading.Event(), False
 
     def announce(self, text: str) -> None:
-        self.link = text.split()[-1]
-        self.known.set()
+        if "http" in text:  # other things are announced too
+            self.link = text.split()[-1]
+            self.known.set()
 
 
 def answer_all(told: Told, store: str, over: threading.Event) -> None:
