@@ -221,7 +221,7 @@ class Offline:
         """The gradient, some pairs at a time: a pair's loss hangs on no other's. With the log-ratios and the loss."""
         config, actor = self.config, self.actor
         first, second = torch.from_numpy(judged.first), torch.from_numpy(judged.second)
-        ratio, loss = torch.zeros(len(reference)), 0.0
+        ratio, times, loss = torch.zeros(len(reference)), torch.zeros(len(reference)), 0.0
         if config.algorithm == "ipo":  # which says nothing of ties
             level, levels = torch.from_numpy(judged.level)[pairs], torch.from_numpy(judged.levels)[pairs]
             pairs = pairs[2 * level != levels - 1]
@@ -234,9 +234,11 @@ class Offline:
             lost = self._loss(judged, found, many.cpu(), part, part[:0], beta) * (counts * len(part) / len(pairs))
             lost.backward()
             ratio[used] += counts * found.detach()[used]
+            times[used] += counts
             loss += float(lost.detach())
-        loss, *ratios = actor.share.summed(loss, *ratio.tolist())
-        return torch.tensor(ratios), loss
+        loss, *both = actor.share.summed(loss, *ratio.tolist(), *times.tolist())
+        total, times = torch.tensor(both).chunk(2)
+        return total / times.clamp(min=1.0), loss  # a response stands in several pairs, and is the same in all of them
 
     def _parts(self, judged: Judged, pairs: Tensor, tokens: int) -> list[Tensor]:
         """Pairs of so many tokens together, those of one prompt side by side; one at least."""
