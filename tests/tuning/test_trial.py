@@ -60,8 +60,8 @@ def test_invariance_a_trial_is_a_function_of_its_job():
 def test_golden_a_trial_counts_what_it_took():
     found = run(job(settings(), "teacher"))
     looked = len(found.curve) - 1
-    assert found.labels == 12 + 4 + looked  # the loop's, the score's ratings, one rating for each glance
-    assert found.env_steps == found.curve[-1].env_steps + 40 * (4 + looked)  # whole episodes of 40 steps
+    assert found.labels == 12 + 4 + 2 * looked  # the loop's, the score's ratings, two ratings for each glance
+    assert found.env_steps == found.curve[-1].env_steps + 40 * (4 + 2 * looked)  # whole episodes of 40 steps
     assert found.curve[-1].score == found.score and found.curve[-1].env_steps >= 2000
     assert 0 < found.curve[-1].cpu_seconds <= found.cpu_seconds
 
