@@ -19,12 +19,11 @@ readings apart, each with the simpler of its two rewards: they are not chosen by
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -34,12 +33,13 @@ from accord.functional.statistics import bootstrap_interval, mean
 from accord.rewards import encoders
 from accord.rewards.candidates import Candidate
 from accord.rewards.crossval import Reading
-from accord.rewards.encoders import Block, Part, Texts
+from accord.rewards.encoders import Part
 from accord.rewards.fit import RewardConfig, fit
 from accord.rewards.select import select
 from accord.rewards.words import Known
-from accord.types import Comparisons, Evidence, Reply
+from accord.types import Evidence, Reply
 from bench import harness
+from bench.dialogues import Pairs, evidence, read, remembered
 from bench.harness import Bench, Result, Worker
 from bench.kinds import DATA
 from bench.peers.protocol import Clock, finish, quiet_output, warm_up
@@ -50,19 +50,6 @@ FEW = ("length", "style")
 STRENGTHS = (0.03, 0.1, 0.3, 1.0)  # of the baseline's regularisation, inverse
 MEMBERS = 3
 
-Pairs = Sequence[tuple[Reply, Reply]]  # the chosen one first
-
-
-def dialogues(folder: Path) -> list[tuple[Reply, Reply]]:
-    """Chosen and rejected replies; a prompt is the whole dialogue before the last reply."""
-    with gzip.open(folder / "hh" / "hh_harmless.jsonl.gz", "rt", encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines]
-    found = []
-    for row in rows:
-        (asked, good), (other, bad) = (row[side].rsplit("\n\nAssistant:", 1) for side in ("chosen", "rejected"))
-        found.append((Reply(asked.strip(), good.strip()), Reply(other.strip(), bad.strip())))
-    return found
-
 
 def split(pairs: Pairs, seed: int) -> tuple[Int[np.ndarray, "train"], Int[np.ndarray, "test"]]:
     """As the data's README splits them; no dialogue stands on both sides."""
@@ -71,36 +58,6 @@ def split(pairs: Pairs, seed: int) -> tuple[Int[np.ndarray, "train"], Int[np.nda
     test = order[cut:]
     asked = {pairs[k][0].prompt for k in test}
     return np.array([k for k in order[:cut] if pairs[k][0].prompt not in asked]), test
-
-
-def evidence(pairs: Pairs, seed: int) -> Evidence:
-    """Comparisons whose sides are drawn; a group is a dialogue."""
-    replies: dict[Reply, int] = {}
-    groups: dict[str, int] = {}
-    first = np.random.default_rng(seed).integers(0, 2, len(pairs))
-    rows = np.array([[replies.setdefault(one, len(replies)) for one in pair] for pair in pairs])
-    numbers = np.array([groups.setdefault(one.prompt, len(groups)) for one in replies])
-    at = np.arange(len(pairs))
-    part = Comparisons(rows[at, 1 - first], rows[at, first], first.astype(np.int64), np.zeros_like(first), 2)
-    return Evidence(list(replies), numbers, ("people",), (part,), (np.ones(len(pairs), bool),))
-
-
-def remembered(name: str, read: Callable[[Part, Texts], Block]) -> Callable[[Part, Texts], Block]:
-    """What a model made of texts, kept between splits."""
-    path = harness.JOURNAL / f"hh_{name}.npz"
-
-    def look(part: Part, texts: Texts) -> Block:
-        known: dict[tuple[str, str], np.ndarray] = {}
-        if path.exists():
-            kept = np.load(path, allow_pickle=False)
-            known = dict(zip(map(tuple, kept["texts"].tolist()), kept["rows"], strict=True))
-        if missing := sorted(set(texts) - known.keys()):
-            known |= zip(missing, read(part, missing), strict=True)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(path, texts=np.array(list(known)), rows=np.stack(list(known.values())))
-        return np.stack([known[text] for text in texts]).astype(np.float64)
-
-    return look
 
 
 def readings(names: Sequence[str], fitted: Sequence[Reply], every: Sequence[Reply]) -> dict[str, Reading]:
@@ -142,18 +99,18 @@ def baseline(pairs: Pairs, train: Int[np.ndarray, "train"], test: Int[np.ndarray
 def one_split(pairs: Pairs, seed: int, form: str) -> tuple[list[float], Result]:
     """The choice within the training pairs, and what it, every reading and the baseline say of the others."""
     for name in ("minilm", "smollm2"):
-        encoders.READ[name] = remembered(name, encoders.READ[name])
+        encoders.READ[name] = remembered(f"hh_{name}", encoders.READ[name])
     train, test = split(pairs, seed)
     given, held = evidence([pairs[k] for k in train], seed), [pairs[k] for k in test]
     fitted = [one for one in given.segments if isinstance(one, Reply)]
     every = list(dict.fromkeys(one for pair in pairs for one in pair))
     names = FEW if form == "quick" else READINGS
-    read = readings(names, fitted, every)
+    known = readings(names, fitted, every)
     linear = RewardConfig(kind="linear", members=MEMBERS)
     kernel = replace(linear, kind="kernel", weighed=False)
-    found = select(given, [Candidate(one, name) for one in (linear, kernel) for name in names], read, seed)
-    own = foretold(held, given, found.chosen, read[found.chosen.text], seed)
-    sides = {name: float(foretold(held, given, Candidate(linear, name), read[name], seed).mean()) for name in names}
+    found = select(given, [Candidate(one, name) for one in (linear, kernel) for name in names], known, seed)
+    own = foretold(held, given, found.chosen, known[found.chosen.text], seed)
+    sides = {name: float(foretold(held, given, Candidate(linear, name), known[name], seed).mean()) for name in names}
     beside = np.full(len(test), np.nan) if form == "quick" else baseline(pairs, train, test)
     figures: Result = {
         "chosen": found.chosen.name,
@@ -176,7 +133,7 @@ def work(argv: Sequence[str]) -> None:
     parser.add_argument("--seed", type=int, required=True)
     given = parser.parse_args(argv)
     runtime.set_up()
-    pairs = dialogues(given.folder)
+    pairs = read(given.folder)
     with quiet_output(), runtime.flushed():
         warm_up()
         clock = Clock()
@@ -190,18 +147,18 @@ def of_splits(results: Sequence[Result]) -> Result:
     gains: dict[int, list[float]] = {}
     for one in results:
         own, beside = np.array(one["hits"], float), np.array(one["baseline"], float)
-        for pair, gain in zip(list(one["test"]), (own - beside).tolist(), strict=True):  # type: ignore[call-overload]
-            gains.setdefault(int(pair), []).append(gain)
+        for pair, gain in zip(np.array(one["test"], int).tolist(), (own - beside).tolist(), strict=True):
+            gains.setdefault(pair, []).append(gain)
     each = np.array([np.mean(row) for row in gains.values()])
     low, high = bootstrap_interval(each[:, None], mean, np.random.default_rng(0))
-    sides = list(results[0]["sides"])  # type: ignore[call-overload]
+    sides = [cast(Mapping[str, float], one["sides"]) for one in results]
     return {
         "accuracy": float(np.mean([np.mean(np.array(one["hits"], float)) for one in results])),
         "baseline": float(np.mean([np.mean(np.array(one["baseline"], float)) for one in results])),
         "gain": float(each.mean()),
         "paired_low": low,
         "paired_high": high,
-        "sides": {side: float(np.mean([one["sides"][side] for one in results])) for side in sides},  # type: ignore[index]
+        "sides": {name: float(np.mean([one[name] for one in sides])) for name in sides[0]},
         "chosen": [str(one["chosen"]) + ", " + str(one["reading"]) for one in results],
     }
 
@@ -214,7 +171,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(f"{own.data} holds no hh; name the folder above it with --data or ACCORD_DATA.")
     options = harness.parse("hh", seeds=SPLITS, argv=rest, quick_seeds=1, first=0)  # a seed is a split of the data's
     bench = Bench.start("hh", options)
-    worker = Worker("accord", (sys.executable, "-m", "bench.hh", "work"), harness.our_version("bench/hh.py"))
+    worker = Worker(
+        "accord", (sys.executable, "-m", "bench.hh", "work"), harness.our_version("bench/hh.py", "bench/dialogues.py")
+    )
     form = "quick" if options.quick else "full"
     results = [bench.measure(worker, str(own.data), form, seed=number) for number in options.seed_list()]
     bench.emit(None, {}, {}, **of_splits(results))

@@ -22,11 +22,10 @@ than the floor is left out. Intervals are over seeds and problems, drawn within 
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +33,6 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from accord import build, config, records, runtime
-from accord.backbones.sentences import embed
 from accord.config import RunConfig
 from accord.feedback.evidence import pack
 from accord.feedback.store import Store
@@ -53,7 +51,8 @@ from accord.tasks.collect import evaluate, random_actions
 from accord.tasks.control import ControlTask
 from accord.tuning import finale
 from accord.types import Comparisons, Evidence, LearnedReward, Reply
-from bench import harness, ukp_votes
+from bench import dialogues, harness, ukp_votes
+from bench.dialogues import remembered
 from bench.harness import Bench, Result, Worker
 from bench.kinds import DATA
 from bench.ours import EXAMPLE, EXAMPLES
@@ -171,20 +170,7 @@ def ukp(folder: Path) -> Evidence:
 
 def hh(folder: Path) -> Evidence:
     """The chosen reply of a dialogue over the rejected one, which side it stands on drawn; a group is a dialogue."""
-    with gzip.open(folder / "hh" / "hh_harmless.jsonl.gz", "rt", encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines]
-    pairs = []
-    for row in rows:
-        (asked, good), (_, bad) = (row[side].rsplit("\n\nAssistant:", 1) for side in ("chosen", "rejected"))
-        pairs.append((asked, good.strip(), bad.strip()))
-    first = np.random.default_rng(0).integers(0, 2, len(pairs))
-    return _of_pairs(
-        [
-            (asked, *((good, bad) if f else (bad, good)), [(0, int(f))])
-            for (asked, good, bad), f in zip(pairs, first, strict=True)
-        ],
-        2,
-    )
+    return dialogues.evidence(dialogues.read(folder), 0)
 
 
 def pandalm(folder: Path) -> Evidence:
@@ -214,28 +200,9 @@ def _of_pairs(rows: Sequence[tuple[str, str, str, list[tuple[int, int]]]], level
     return Evidence([Reply(*key) for key in place], numbers, names, (part,), (np.ones(len(first), bool),))
 
 
-def remembered(name: str) -> Callable[[encoders.Part, encoders.Texts], encoders.Block]:
-    """Embeddings of a data set, kept between seeds."""
-    path = harness.JOURNAL / f"{name}_embedded.npz"
-
-    def read(part: encoders.Part, texts: encoders.Texts) -> encoders.Block:
-        replies = [reply for _, reply in texts]
-        known: dict[str, np.ndarray] = {}
-        if path.exists():
-            kept = np.load(path, allow_pickle=False)
-            known = dict(zip(kept["texts"].tolist(), kept["rows"], strict=True))
-        if missing := sorted(set(replies) - known.keys()):
-            known |= zip(missing, embed(missing), strict=True)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(path, texts=np.array(list(known)), rows=np.stack(list(known.values())))
-        return np.stack([known[reply] for reply in replies]).astype(np.float64)
-
-    return read
-
-
 def text(name: str, folder: Path, quick: bool, seed: int) -> tuple[list[float], Result]:
     """Log-likelihood of the answers on the other half's groups, of each reward of the panel and of the usual shares."""
-    encoders.READ["minilm"] = remembered(name)
+    encoders.READ["minilm"] = remembered(name, encoders.READ["minilm"])
     whole, rng = {"ukp": ukp, "hh": hh, "pandalm": pandalm}[name](folder), np.random.default_rng(seed)
     count = int(np.max(whole.groups)) + 1
     ours = rng.permutation(count) < count // 2

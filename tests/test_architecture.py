@@ -16,7 +16,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # From the lowest floor up; on one floor a unit may import those written before it.
 FLOORS = (
     ("types", "functional", "runtime"),
-    ("durable", "toml", "records", "trials", "sinks", "progress", "backbones"),
+    ("ranges", "durable", "toml", "records", "trials", "sinks", "progress", "backbones"),
     ("tasks", "feedback", "rewards"),
     ("policies", "safety"),
     ("loop", "allocate", "web", "reports"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from accord.types import Comparisons, Reply
-from bench import hh
+from bench import dialogues, hh
 
 
 def pairs(count: int = 40) -> list[tuple[Reply, Reply]]:
@@ -23,7 +23,7 @@ def test_contract_no_dialogue_stands_on_both_sides_and_the_split_is_the_datas():
 
 def test_golden_sides_are_drawn_and_the_chosen_reply_wins_on_either():
     some = pairs()
-    made = hh.evidence(some, 0)
+    made = dialogues.evidence(some, 0)
     part = made.parts[0]
     assert isinstance(part, Comparisons) and set(part.level.tolist()) == {0, 1}
     for k, (good, bad) in enumerate(some):

@@ -25,6 +25,7 @@ from safetensors.numpy import load_file, save_file
 from accord.functional.balancing import LEAST, MOST, chosen, collapsed, doubled, in_units
 from accord.policies.portfolio import Algorithm, Entry
 from accord.policies.witness import Seen, Witness, Worth, worth
+from accord.ranges import within
 from accord.runtime import derive
 from accord.types import (
     Acting,
@@ -42,6 +43,7 @@ from accord.types import (
 
 PATIENT = 3  # plays before a learner is tested: off-policy ones get worse before they get better
 RESTARTS = 6  # of one learner; after that it plays no more
+RANGES = {"steps": (1, 10**12), "gamma": (0.0, 1.0), "pieces": (1, 10_000), "collapse": (0.0, 10.0)}
 
 
 @dataclass(frozen=True)
@@ -55,17 +57,7 @@ class AutoConfig:
     collapse: float = 0.5  # share of what an arm has won that it may lose before it begins anew
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("steps", 1, 10**12),
-            ("gamma", 0.0, 1.0),
-            ("pieces", 1, 10_000),
-            ("collapse", 0.0, 10.0),
-        ):
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise InputError(
-                    f"policy.{name} is {value:g}; it must be between {low:g} and {high:g}: choose one in that range."
-                )
+        within("policy", self, RANGES)
         if len(set(self.arms)) < len(self.arms):
             raise InputError(f"policy.arms names one algorithm twice ({', '.join(self.arms)}): name each once.")
 

@@ -20,6 +20,7 @@ from accord.policies.text.actor import ActorConfig
 from accord.policies.text.best_of_n import BestOfNConfig
 from accord.policies.text.offline import OfflineConfig
 from accord.policies.text.online import OnlineConfig
+from accord.ranges import inside
 from accord.rewards.fit import RewardConfig
 from accord.tasks.control import ControlConfig
 from accord.tasks.text import TextConfig
@@ -52,17 +53,17 @@ class FeedbackConfig:
     store: str = ""  # URL of the database; "" is a file in the run's folder
 
     def __post_init__(self) -> None:
-        _within("feedback.labels", self.labels, 1, 10_000_000)
-        _within("feedback.segment", self.segment, 1, 10_000)
-        _within("feedback.rounds", self.rounds, 1, 100_000)
-        _within("feedback.first", self.first, 0.0, 1.0)
-        _within("feedback.falling", self.falling, 0.0, 4.0)
-        _within("feedback.growth", self.growth, 0.0, 4.0)
-        _within("feedback.ahead", self.ahead, 0.0, 1.0)
-        _within("feedback.port", self.port, 0, 65_535)
-        _within("feedback.repeats", self.repeats, 0.0, 1.0)
-        _within("feedback.least_seconds", self.least_seconds, 0.0, 60.0)
-        _within("feedback.pretrain", self.pretrain, 0, 10**12)
+        inside("feedback.labels", self.labels, 1, 10_000_000)
+        inside("feedback.segment", self.segment, 1, 10_000)
+        inside("feedback.rounds", self.rounds, 1, 100_000)
+        inside("feedback.first", self.first, 0.0, 1.0)
+        inside("feedback.falling", self.falling, 0.0, 4.0)
+        inside("feedback.growth", self.growth, 0.0, 4.0)
+        inside("feedback.ahead", self.ahead, 0.0, 1.0)
+        inside("feedback.port", self.port, 0, 65_535)
+        inside("feedback.repeats", self.repeats, 0.0, 1.0)
+        inside("feedback.least_seconds", self.least_seconds, 0.0, 60.0)
+        inside("feedback.pretrain", self.pretrain, 0, 10**12)
         if self.annotator == "web" and self.demonstrations:
             raise InputError(
                 'feedback.annotator is "web" beside feedback.demonstrations, which answer for people: leave one out.'
@@ -133,7 +134,7 @@ class OnlineSection(OnlineConfig, ActorConfig):
         ActorConfig.__post_init__(self)
         for name, value in (("kl_target", self.kl_target), ("kl_budget", self.kl_budget)):
             if value is not None:
-                _within(f"policy.{name}", value, 1e-6, 1e6)
+                inside(f"policy.{name}", value, 1e-6, 1e6)
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ class ReportConfig:
     sinks: tuple[SinkName, ...] = ()  # fed from the records as they are written
 
     def __post_init__(self) -> None:
-        _within("report.episodes", self.episodes, 1, 100_000)
+        inside("report.episodes", self.episodes, 1, 100_000)
 
 
 @dataclass(frozen=True)
@@ -188,9 +189,9 @@ class TuneConfig:
     finalists: int = 5  # confirmed at most, beside the default and the best of the random share
 
     def __post_init__(self) -> None:
-        _within("tune.episodes", self.episodes, 1, 10_000)
-        _within("tune.confirm", self.confirm, 2, 1_000)
-        _within("tune.finalists", self.finalists, 1, 50)
+        inside("tune.episodes", self.episodes, 1, 10_000)
+        inside("tune.confirm", self.confirm, 2, 1_000)
+        inside("tune.finalists", self.finalists, 1, 50)
 
 
 @dataclass(frozen=True)
@@ -236,7 +237,7 @@ class RunConfig:
         raise InputError(_misplaced(self.policy.algorithm, "acts in environments", "text", LANGUAGE))
 
     def __post_init__(self) -> None:
-        _within("seed", self.seed, 0, 2**32 - 1)
+        inside("seed", self.seed, 0, 2**32 - 1)
         _ = self.writes if isinstance(self.task, TextSection) else self.acts
         for name, word in (("signal", self.tune.signal), ("judge", self.tune.judge)):
             if word == "truth" and not self.control.truth:
@@ -292,8 +293,3 @@ def dump(config: RunConfig) -> toml.Tree:
 def to_text(config: RunConfig) -> str:
     """The resolved configuration as a TOML file; `load` reads it back."""
     return toml.to_text(dump(config))
-
-
-def _within(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise InputError(f"{name} is {value:g}; it must be between {low:,} and {high:,}: choose a value in that range.")

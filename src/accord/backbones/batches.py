@@ -6,8 +6,9 @@ pads (`attention.Fork`). Where a minibatch is cut changes no gradient.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from accord.backbones.decoder import Decoder
 from accord.functional.tokens import token_log_prob
 
 BUDGET = 4096  # tokens, pads counted, in a micro-batch
+WHOLE = 10**12  # tokens: what was cut already is not cut again
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,22 @@ class Batch:
         whose = (self.place, self.target, self.reply, self.time)
         line = self.tokens.to(device), self.position.to(device), self.fork.to(device)
         return Batch(*line, *(part.to(device) for part in whose))
+
+
+def cut(some: Sequence[T], tokens: Callable[[T], int], budget: int) -> list[list[T]]:
+    """What has to be learned from together, such as pairs, in their order: as many at once as `budget` tokens hold.
+
+    One is always taken, whatever its length.
+    """
+    parts: list[list[T]] = []
+    room = 0
+    for one in some:
+        if not parts or tokens(one) > room:
+            parts.append([])
+            room = budget
+        parts[-1].append(one)
+        room -= tokens(one)
+    return parts
 
 
 def micro_batches(

@@ -37,13 +37,12 @@ class Share:
             at = start + self.rank
             yield (parts[at], 1.0) if at < len(parts) else (parts[-1], 0.0)
 
-    def summed(self, *values: float) -> tuple[float, ...]:
-        """Numbers added up over all processes."""
-        if self.size == 1:
-            return values
-        total = torch.tensor(values, dtype=torch.float64)
-        dist.all_reduce(total)
-        return tuple(total.tolist())
+    def summed(self, values: Tensor) -> Tensor:
+        """Added up over all processes."""
+        if self.size > 1:
+            values = values.clone()
+            dist.all_reduce(values)
+        return values
 
 
 ALONE = Share()
@@ -54,7 +53,9 @@ def joined() -> Share:
     if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return ALONE
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     return Share(dist.get_rank(), dist.get_world_size())
 
 

@@ -190,8 +190,14 @@ def named(decoder: Decoder) -> list[tuple[Tensor, tuple[str, ...]]]:
     return found
 
 
-def write(decoder: Decoder, config: Mapping[str, Any], folder: Path, dtype: torch.dtype = torch.float32) -> None:
-    """A folder that Transformers and vLLM load; adapters are merged."""
+def write(
+    decoder: Decoder,
+    config: Mapping[str, Any],
+    folder: Path,
+    dtype: torch.dtype = torch.float32,
+    head: Mapping[str, Tensor] | None = None,
+) -> None:
+    """A folder that Transformers and vLLM load; adapters are merged. `head` stands in place of the output."""
     folder.mkdir(parents=True, exist_ok=True)
     merged = {id(one.weight): one.merged() for _, one in decoder.projections()}
     rows = {id(one.weight): one.parts for _, one in decoder.projections()}
@@ -200,6 +206,9 @@ def write(decoder: Decoder, config: Mapping[str, Any], folder: Path, dtype: torc
     for ours, theirs in named(decoder):
         whole = merged.get(id(ours), ours).detach().to("cpu", dtype)
         tensors |= zip(theirs, whole.split(rows.get(id(ours), (len(whole),))), strict=True)
+    if head is not None:
+        tensors.pop("lm_head.weight", None)
+        tensors |= {name: one.detach().to("cpu", dtype) for name, one in head.items()}
     save_file({name: one.contiguous() for name, one in tensors.items()}, folder / WEIGHTS, {"format": "pt"})
     said = {key: value for key, value in config.items() if key != "torch_dtype"}  # the old word for the next
     said["dtype"] = str(dtype).removeprefix("torch.")

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from accord.rewards.features import read, scaled
 from accord.rewards.fitted import FittedReward
@@ -30,11 +32,15 @@ class Replied:
     def __call__(self, replies: Sequence[Reply]) -> Scored:
         """Raises NotFinite, naming the reply's number, where a member's output is not."""
         features = scaled(read(replies, self.fitted.encode), self.fitted.scaler)
-        rows = self.fitted.members(features)[:, :, 0]
-        bad = (~torch.isfinite(rows).all(0)).nonzero()
-        if len(bad):
-            raise NotFinite(f"reward version {self.version}: its value of response {int(bad[0])} is not finite.")
-        return Scored(rows.mean(0), rows.std(0, correction=0))
+        return scored(self.fitted.members(features)[:, :, 0], self.version)
+
+
+def scored(rows: Float[Tensor, "member reply"], version: int) -> Scored:
+    """What an ensemble says of replies. Raises NotFinite, naming the first whose value is not finite."""
+    bad = (~torch.isfinite(rows).all(0)).nonzero()
+    if len(bad):
+        raise NotFinite(f"reward version {version}: its value of response {int(bad[0])} is not finite.")
+    return Scored(rows.mean(0), rows.std(0, correction=0))
 
 
 class ConstantReply:

@@ -24,17 +24,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from accord.backbones import text, weights
-from accord.backbones.batches import Batch, micro_batches
+from accord.backbones.batches import WHOLE, Batch, cut, micro_batches
 from accord.backbones.decoder import Decoder
 from accord.backbones.masters import Masters
 from accord.backbones.memory import Room
 from accord.backbones.text import LanguageModel
 from accord.backbones.tokens import FolderTokens, Tokenizer
+from accord.ranges import within
 from accord.rewards.annotators import Layout, Questions, log_likelihood, questions
-from accord.types import Evidence, InputError, NotFinite, Reply, Scored
+from accord.rewards.replied import scored
+from accord.types import Evidence, InputError, Reply, Scored
 
 AFTER = 0  # any token: a batch holds what foretells a token, and the state of interest foretells the one after the end
-WHOLE = 10**12  # tokens: what was cut already is not cut again
 FAMILIES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}  # in the names of classes
 TENSORS, TEXT = "sequence.safetensors", "sequence.json"
 RANGES = {
@@ -62,11 +63,11 @@ class SequenceConfig:
     memory: int = 4096  # tokens of a micro-batch
 
     def __post_init__(self) -> None:
-        for name, (low, high) in RANGES.items():
-            if not low <= getattr(self, name) <= high:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be between {low:g} and {high:g}.")
+        within("reward", self, RANGES)
         if self.rank == 0 and self.members > 1:
-            raise InputError(f"rank is 0 and members are {self.members}: all weights are held once; give a rank.")
+            raise InputError(
+                f"reward.rank is 0 and reward.members are {self.members}: all weights are held once; give a rank."
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,11 +84,7 @@ class SequenceReward:
 
     def __call__(self, replies: Sequence[Reply]) -> Scored:
         """Raises NotFinite, naming the reply's number, where a member's output is not."""
-        rows = self.values(replies)
-        bad = (~torch.isfinite(rows).all(0)).nonzero()
-        if len(bad):
-            raise NotFinite(f"reward version {self.version}: its value of response {int(bad[0])} is not finite.")
-        return Scored(rows.mean(0), rows.std(0, correction=0))
+        return scored(self.values(replies), self.version)
 
     @torch.no_grad()
     def values(self, replies: Sequence[Reply]) -> Float[Tensor, "member reply"]:
@@ -123,11 +120,8 @@ class SequenceReward:
         kind = FAMILIES[str(like.config["model_type"])]
         said = {**like.config, "architectures": [f"{kind}ForSequenceClassification"], "pad_token_id": pad}
         said |= {"num_labels": 1, "id2label": {"0": "reward"}, "label2id": {"reward": 0}}
-        weights.write(self.decoder, said, folder)
-        tensors = load_file(folder / weights.WEIGHTS)
-        tensors.pop("lm_head.weight", None)
-        tensors["score.weight"] = (self.members[member]["head"] / self.scale[member])[None].contiguous()
-        save_file(tensors, folder / weights.WEIGHTS, {"format": "pt"})
+        head = {"score.weight": (self.members[member]["head"] / self.scale[member])[None]}
+        weights.write(self.decoder, said, folder, head=head)
         if isinstance(self.tokenizer, FolderTokens):
             inner = copy.deepcopy(self.tokenizer.inner)
             inner.pad_token = inner.convert_ids_to_tokens(pad)
@@ -257,15 +251,7 @@ class Learner:
 
     def cut(self, some: Sequence[tuple[int, int]], tokens: int) -> list[list[tuple[int, int]]]:
         """Answers of so many tokens together, those of like length side by side; one at least."""
-        cut: list[list[tuple[int, int]]] = []
-        room = 0
-        for answer in sorted(some, key=lambda one: (self._tokens(one), one)):
-            if not cut or self._tokens(answer) > room:
-                cut.append([])
-                room = tokens
-            cut[-1].append(answer)
-            room -= self._tokens(answer)
-        return cut
+        return cut(sorted(some, key=lambda one: (self._tokens(one), one)), self._tokens, tokens)
 
 
 def read(tokenizer: Tokenizer, replies: Sequence[Reply]) -> tuple[list[list[int]], list[list[int]]]:

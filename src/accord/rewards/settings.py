@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from accord.ranges import within
 from accord.types import InputError
 
 KINDS = ("linear", "kernel", "mlp", "transformer", "cnn")
@@ -50,9 +51,7 @@ class RewardConfig:
         for name in ("rate", "decay", "head_sd", "kernel_sd"):
             if not 0.0 < getattr(self, name) < np.inf:
                 raise InputError(f"reward.{name} is {getattr(self, name)}: it must be a positive number.")
-        for name, low, high in (("crops", 0, 1_000), ("pessimism", -100, 100)):
-            if not low <= getattr(self, name) <= high:
-                raise InputError(f"reward.{name} is {getattr(self, name)}: it must be between {low:,} and {high:,}.")
+        within("reward", self, {"crops": (0, 1_000), "pessimism": (-100, 100)})
         if not (self.gate == 0.0 or 0.5 < self.gate < 1.0):
             raise InputError(f"reward.gate is {self.gate}: it must be above 0.5 and below 1; 0 gives no pseudo-labels.")
         self._check_words()

@@ -1,7 +1,8 @@
 """Hyper-parameters: in the winning arms the sampler's points and neighbours of the best in turn, and a random share
 beside them that shows what both are worth.
 
-Every trial is a whole run on one of a few seeds, told to the sampler with its noise. Cost: a trial may take a sixtieth
+Every trial is a whole run on one of a few seeds, unless it is behind when it is looked at (`stopping.py`), and told to
+the sampler with its noise. Cost: a trial may take a sixtieth
 of the budget in CPU-seconds, or three times the default where that is more; then it stops learning and is scored as it
 is, so a setting that is dear has to be good early. (Optuna knows no cost, and a limit needs no exchange rate between
 return and seconds.) In the synchronous mode there is no such limit, since no clock may decide there.

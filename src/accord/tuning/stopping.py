@@ -21,17 +21,20 @@ KEPT = (1 / ETA, 1 / 2)  # of those that were looked at: at a third of the steps
 
 
 def floors(ended: Sequence[Trial]) -> tuple[float, ...]:
-    """What each look of another trial has to reach; -inf where too little is known. All trials are of whole runs' rung.
-
-    A stopped trial has looks up to the one at which it stopped; the last of a whole run is its score.
-    """
+    """What each look of another trial has to reach; -inf where too little is known. All are of the whole runs' rung."""
     return tuple(_floor(ended, look, share) for look, share in enumerate(KEPT))
 
 
+def looks(trial: Trial) -> list[float]:
+    """The scores on its way. Of a stopped trial those are all it has; a whole run's last one is its score."""
+    scores = [point.score for point in trial.curve]
+    return scores if trial.stopped else scores[:-1]
+
+
 def _floor(ended: Sequence[Trial], look: int, share: float) -> float:
-    seen = [trial.curve[look].score for trial in ended if len(trial.curve) > look + (not trial.stopped)]
-    whole = [(t.curve[look].score, t.score) for t in ended
-             if t.score is not None and not t.stopped and len(t.curve) > look + 1]  # fmt: skip
+    looked = [(trial, looks(trial)[look]) for trial in ended if len(looks(trial)) > look]
+    seen = [score for _, score in looked]
+    whole = [(score, trial.score) for trial, score in looked if trial.score is not None and not trial.stopped]
     if len(whole) < LEAST:
         return -math.inf
     rho = spearman(*np.array(whole, float).T)

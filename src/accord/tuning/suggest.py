@@ -9,7 +9,7 @@ Beside it, `neighbour`: two of the best crossed, and some of their parameters mo
 (no model to be wrong in thirteen dimensions after thirty trials; a step in each is a tenth and a half of its range).
 
 Scores are told as normal quantiles of their ranks (Salinas et al., arXiv:1909.13595, section 3.2): one collapsed run in
-ten would else set the scale. A failure is told as the worst. Nothing is ever pruned.
+ten would else set the scale. A failure is told as the worst, and what stopped early with what it scored by then.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import torch
 
 from accord.functional import kl
 from accord.policies.text.actor import Actor, ActorConfig
+from accord.policies.text.fitting import fitted
 from accord.policies.text.online import Online, OnlineConfig
 from accord.types import InputError, LearnedReward, NotFinite, Shaping
 from tests.policies.text.tiny import Counts, Prompts, Valued, model
@@ -164,3 +165,15 @@ def test_invariance_an_adapted_coefficient_goes_on_where_it_was(tmp_path):
     again = made("rloo")
     again.load(tmp_path)
     assert again.beta == policy.beta
+
+
+def test_golden_a_policy_is_set_to_what_fits_and_learns_the_same():
+    roomy, tight = made("grpo"), made("grpo")
+    assert fitted(roomy, ["ab", "hello"], 2**30).memory == roomy.room.tokens == roomy.config.memory
+    plenty = fitted(roomy, ["ab", "hello"], 2**30)
+    found = fitted(tight, ["ab", "hello"], int((plenty.lasting + 1_100 * plenty.by_token) / 0.9))
+    assert tight.room.tokens == found.memory == 1_024 and not found.again
+    for policy in (roomy, tight):
+        policy.improve(SIGNAL, 32, 0)
+    for one, other in zip(roomy.actor.masters.masters, tight.actor.masters.masters, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from accord.backbones.sharding import ALONE, Share
 from tests.policies.text.divided import CASES, case
@@ -41,4 +42,4 @@ def test_golden_every_process_takes_part_as_often():
     shares = [list(Share(rank, 2).of(parts)) for rank in range(2)]
     assert shares == [[("a", 1.0), ("c", 1.0), ("e", 1.0)], [("b", 1.0), ("d", 1.0), ("e", 0.0)]]
     assert list(ALONE.of(parts)) == [(part, 1.0) for part in parts]
-    assert ALONE.summed(1.5, 2.0) == (1.5, 2.0)
+    assert ALONE.summed(torch.tensor([1.5, 2.0])).tolist() == [1.5, 2.0]

@@ -24,10 +24,22 @@ from accord.policies.control.replay import Batch, Replay
 from accord.policies.control.stack import Learned, Stack
 from accord.policies.memoryless import Memoryless
 from accord.policies.shaping import shaped
+from accord.ranges import inside, within
 from accord.runtime import device, products
 from accord.types import Acting, InputError, LearnedReward, Metrics, NotFinite, Signal, StepBatch, Task, TaskSpec
 
 WIDE = 128  # hidden units from which bfloat16 products save more than their conversions cost
+RANGES = {
+    "steps": (1, 10**12),
+    "batch": (2, 10**6),
+    "capacity": (2, 10**9),
+    "warmup": (1, 10**9),
+    "learning_rate": (1e-8, 1.0),
+    "gamma": (0.0, 1.0),
+    "tau": (1e-6, 1.0),
+    "near": (0.0, 1.0),
+    "newest": (1, 10**9),
+}
 
 
 @dataclass(frozen=True)
@@ -49,36 +61,17 @@ class OffPolicyConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"  # where it learns: a GPU where there is one, by captured graphs
 
     def __post_init__(self) -> None:
-        for name, low, high in (
-            ("steps", 1, 10**12),
-            ("batch", 2, 10**6),
-            ("capacity", 2, 10**9),
-            ("warmup", 1, 10**9),
-            ("learning_rate", 1e-8, 1.0),
-            ("gamma", 0.0, 1.0),
-            ("tau", 1e-6, 1.0),
-            ("near", 0.0, 1.0),
-            ("newest", 1, 10**9),
-        ):
-            within(name, getattr(self, name), low, high)
+        within("policy", self, RANGES)
         if not self.hidden:
             raise InputError("policy.hidden is empty; one layer is needed at least: leave it out for 256, 256.")
         for width in self.hidden:
-            within("hidden", width, 1, 65_536)
+            inside("policy.hidden", width, 1, 65_536)
 
     @property
     def dtype(self) -> torch.dtype:
         """Of the products."""
         auto = self.precision == "auto" and products().bfloat16 and min(self.hidden) >= WIDE
         return torch.bfloat16 if auto or self.precision == "bfloat16" else torch.float32
-
-
-def within(name: str, value: float, low: float, high: float) -> None:
-    """Raises InputError where a key of `policy` is out of range."""
-    if not low <= value <= high:  # a NaN lies nowhere
-        raise InputError(
-            f"policy.{name} is {value:g}; it must be between {low:g} and {high:g}: choose one in that range."
-        )
 
 
 def refuse_pictures(spec: TaskSpec, algorithm: str) -> None:

@@ -25,6 +25,7 @@ from accord.policies.control.distributions import Categorical, Gaussian
 from accord.policies.control.nets import ActorCritic, PictureActorCritic
 from accord.policies.memoryless import Memoryless
 from accord.policies.shaping import shaped
+from accord.ranges import inside
 from accord.types import Acting, InputError, LearnedReward, Metrics, NotFinite, Signal, StepBatch, Task
 
 LEAST_INSIDE = 0.01  # share of rows
@@ -56,20 +57,20 @@ class PPOConfig:
     log_sd: float = 0.0  # of the first Gaussian policy, in units of half the action's range
 
     def __post_init__(self) -> None:
-        _within("policy.steps", self.steps, 1, 10**12)
-        _within("policy.rollout", self.rollout, 1, 10**6)
-        _within("policy.minibatch", self.minibatch, 2, 10**7)
-        _within("policy.epochs", self.epochs, 1, 100)
-        _within("policy.learning_rate", self.learning_rate, 1e-8, 1.0)
-        _within("policy.gamma", self.gamma, 0.0, 1.0)
-        _within("policy.lambda", self.lambda_, 0.0, 1.0)
-        _within("policy.clip", self.clip, 1e-3, 10.0)
-        _within("policy.entropy", self.entropy, 0.0, 10.0)
-        _within("policy.target_kl", self.target_kl, 0.0, float("inf"))
-        _within("policy.gradient_norm", self.gradient_norm, 1e-6, float("inf"))
-        _within("policy.log_sd", self.log_sd, -20.0, 2.0)
+        inside("policy.steps", self.steps, 1, 10**12)
+        inside("policy.rollout", self.rollout, 1, 10**6)
+        inside("policy.minibatch", self.minibatch, 2, 10**7)
+        inside("policy.epochs", self.epochs, 1, 100)
+        inside("policy.learning_rate", self.learning_rate, 1e-8, 1.0)
+        inside("policy.gamma", self.gamma, 0.0, 1.0)
+        inside("policy.lambda", self.lambda_, 0.0, 1.0)
+        inside("policy.clip", self.clip, 1e-3, 10.0)
+        inside("policy.entropy", self.entropy, 0.0, 10.0)
+        inside("policy.target_kl", self.target_kl, 0.0, float("inf"))
+        inside("policy.gradient_norm", self.gradient_norm, 1e-6, float("inf"))
+        inside("policy.log_sd", self.log_sd, -20.0, 2.0)
         for width in self.hidden:
-            _within("policy.hidden", width, 1, 65_536)
+            inside("policy.hidden", width, 1, 65_536)
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,6 @@ def resolved(config: PPOConfig, envs: int, pictures: bool = False) -> Schedule:
     most, rate = (4, 2.5e-4) if pictures else (10, 2e-3)
     epochs = config.epochs or min(most, max(2, ROW_PASSES // config.steps))
     return Schedule(rollout, minibatch, epochs, config.learning_rate or rate * (minibatch / 256) ** 0.5)
-
-
-def _within(name: str, value: float | None, low: float, high: float) -> None:
-    if value is not None and not low <= value <= high:  # a NaN lies nowhere
-        raise InputError(f"{name} is {value:g}; it must be between {low:g} and {high:g}: choose a value in that range.")
 
 
 @dataclass(frozen=True, eq=False)

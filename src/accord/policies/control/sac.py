@@ -21,9 +21,10 @@ from torch import Tensor
 from accord.functional.objectives import soft_value, soft_value_of_choices, squared_error, temperature_slope
 from accord.functional.returns import one_step_return
 from accord.policies.control.distributions import Squashed
-from accord.policies.control.offpolicy import OffPolicy, OffPolicyConfig, within
+from accord.policies.control.offpolicy import OffPolicy, OffPolicyConfig
 from accord.policies.control.replay import Batch
 from accord.policies.control.stack import Learned, Stack
+from accord.ranges import inside
 from accord.types import ActionSpec, Task
 
 
@@ -36,7 +37,7 @@ class SACConfig(OffPolicyConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        within("temperature", self.temperature, 1e-8, 1e8)
+        inside("policy.temperature", self.temperature, 1e-8, 1e8)
 
 
 class SAC(OffPolicy):

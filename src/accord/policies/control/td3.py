@@ -17,9 +17,10 @@ from torch import Tensor
 from accord.functional.objectives import squared_error
 from accord.functional.returns import one_step_return
 from accord.policies.control.distributions import Squashed
-from accord.policies.control.offpolicy import OffPolicy, OffPolicyConfig, within
+from accord.policies.control.offpolicy import OffPolicy, OffPolicyConfig
 from accord.policies.control.replay import Batch
 from accord.policies.control.stack import Stack
+from accord.ranges import inside
 from accord.types import InputError, Task
 
 
@@ -35,10 +36,10 @@ class TD3Config(OffPolicyConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        within("noise", self.noise, 0.0, 10.0)
-        within("smoothing", self.smoothing, 0.0, 10.0)
-        within("smoothing_limit", self.smoothing_limit, 0.0, 10.0)
-        within("delay", self.delay, 1, 1_000)
+        inside("policy.noise", self.noise, 0.0, 10.0)
+        inside("policy.smoothing", self.smoothing, 0.0, 10.0)
+        inside("policy.smoothing_limit", self.smoothing_limit, 0.0, 10.0)
+        inside("policy.delay", self.delay, 1, 1_000)
 
 
 class TD3(OffPolicy):

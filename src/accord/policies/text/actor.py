@@ -26,6 +26,7 @@ from accord.backbones.sharding import ALONE, Share, shard, whole
 from accord.backbones.text import LanguageModel
 from accord.policies.text.rollout import Engine
 from accord.policies.text.served import Served
+from accord.ranges import inside
 from accord.types import InputError, Reply
 
 RATE, RATE_WEIGHTS, RATE_POWER, ADAPTED = 3e-6, 1e9, 0.6, 10.0
@@ -45,8 +46,7 @@ class ActorConfig:
     def __post_init__(self) -> None:
         if self.server and not self.rank:
             raise InputError("policy.server is given and policy.rank is 0; a server takes adapters: set policy.rank.")
-        if not 0 <= self.rank <= 4096:
-            raise InputError(f"policy.rank is {self.rank}; it must be between 0 and 4,096: choose one in that range.")
+        inside("policy.rank", self.rank, 0, 4096)
 
 
 def rate(config: ActorConfig, weights: int) -> float:

@@ -16,9 +16,9 @@ import torch
 from accord.durable import decode, write_json
 from accord.policies.shaping import valued
 from accord.policies.text.actor import Actor
-from accord.policies.text.ranges import within
 from accord.policies.text.rollout import Sampling
 from accord.policies.text.writing import Written, write
+from accord.ranges import within
 from accord.types import InputError, LearnedReward, Metrics, Signal
 
 TEXT = "best_of_n.json"
@@ -38,7 +38,7 @@ class BestOfNConfig:
     tokens: int = 64
 
     def __post_init__(self) -> None:
-        within(self, RANGES)
+        within("policy", self, RANGES)
 
 
 class BestOfN:

@@ -24,15 +24,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from accord.backbones.batches import foretold, micro_batches, table
+from accord.backbones.batches import WHOLE, cut, foretold, micro_batches, table
 from accord.backbones.memory import Room
 from accord.durable import decode, write_json
 from accord.functional import likelihood, preferences
 from accord.policies.shaping import valued
 from accord.policies.text.actor import Actor
 from accord.policies.text.online import COUNTED, Prompts
-from accord.policies.text.ranges import within
 from accord.policies.text.rollout import Sampling
+from accord.ranges import within
 from accord.types import (
     Approvals,
     Comparisons,
@@ -45,7 +45,6 @@ from accord.types import (
 )
 
 Algorithm = Literal["dpo", "ipo", "kto"]
-WHOLE = 10**12  # tokens: what was cut already is not cut again
 RANGES = {
     "steps": (1, 10**9),
     "beta": (1e-6, 100.0),
@@ -79,7 +78,7 @@ class OfflineConfig:
     memory: int = 4096  # tokens of a micro-batch
 
     def __post_init__(self) -> None:
-        within(self, RANGES)
+        within("policy", self, RANGES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,9 +235,9 @@ class Offline:
             ratio[used] += counts * found.detach()[used]
             times[used] += counts
             loss += float(lost.detach())
-        loss, *both = actor.share.summed(loss, *ratio.tolist(), *times.tolist())
-        total, times = torch.tensor(both).chunk(2)
-        return total / times.clamp(min=1.0), loss  # a response stands in several pairs, and is the same in all of them
+        total, times = actor.share.summed(torch.stack([ratio, times]))
+        mean = total / times.clamp(min=1.0)  # a response stands in several pairs, and is the same in all of them
+        return mean, float(actor.share.summed(torch.tensor(loss)))
 
     def _parts(self, judged: Judged, pairs: Tensor, tokens: int) -> list[Tensor]:
         """Pairs of so many tokens together, those of one prompt side by side; one at least."""
@@ -248,15 +247,7 @@ class Offline:
             return len(judged.prompts[one]) + len(judged.responses[one]) + len(judged.responses[other])
 
         order = sorted(pairs.tolist(), key=lambda pair: (long(pair), judged.prompts[int(judged.first[pair])]))
-        cut: list[list[int]] = []
-        room = 0
-        for pair in order:
-            if not cut or long(pair) > room:
-                cut.append([])
-                room = tokens
-            cut[-1].append(pair)
-            room -= long(pair)
-        return [torch.tensor(part) for part in cut]
+        return [torch.tensor(part) for part in cut(order, long, tokens)]
 
     def _twice(
         self, judged: Judged, pairs: Tensor, alone: Tensor, reference: Tensor, many: Tensor, beta: float, tokens: int

@@ -34,8 +34,8 @@ from accord.functional.returns import generalised_advantage, group_relative, lea
 from accord.policies.shaping import valued
 from accord.policies.text.actor import Actor
 from accord.policies.text.critic import Critic
-from accord.policies.text.ranges import within
 from accord.policies.text.rollout import Sampled, Sampling
+from accord.ranges import within
 from accord.types import InputError, LearnedReward, Metrics, Reply, Shaping, Signal
 
 Algorithm = Literal["ppo", "rloo", "grpo"]
@@ -85,7 +85,7 @@ class OnlineConfig:
     )
 
     def __post_init__(self) -> None:
-        within(self, RANGES)
+        within("policy", self, RANGES)
         if self.algorithm != "ppo" and self.group == 1:
             raise InputError(
                 f'policy.group is 1, and "{self.algorithm}" compares responses to one prompt: give 2 or more.'

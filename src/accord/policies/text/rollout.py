@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from accord.backbones.decoder import Cache, Decoder
-from accord.policies.text.ranges import within
+from accord.ranges import within
 from accord.types import InputError
 
 PLACES = 64  # a cache grows by so many
@@ -44,7 +44,7 @@ class Sampling:
     tokens: int = 64  # of a response, at most
 
     def __post_init__(self) -> None:
-        within(self, RANGES)
+        within("policy", self, RANGES)
 
     @property
     def whole(self) -> bool:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from accord.backbones.batches import foretold, micro_batches
 from accord.backbones.memory import Room
 from accord.policies.text.actor import Actor
+from accord.ranges import within
 from accord.types import Comparisons, Demonstrations, Evidence, Feedback, InputError, Metrics, Reply, Signal
 
 
@@ -23,9 +25,7 @@ class SFTConfig:
     memory: int = 4096  # tokens of a micro-batch
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "minibatch", "memory"):
-            if getattr(self, name) < 1:
-                raise InputError(f"policy.{name} is {getattr(self, name)}; it must be at least 1: choose such a value.")
+        within("policy", self, {"epochs": (1, 100), "minibatch": (1, 10**6), "memory": (1, 10**9)})
 
 
 class SFT:
@@ -66,7 +66,7 @@ class SFT:
                         log_prob = counts * foretold(actor.decoder, batch.to(device))[0]
                         (-log_prob.sum() / many).backward()
                         summed -= float(log_prob.detach().sum())
-                    return actor.share.summed(summed)[0]
+                    return float(actor.share.summed(torch.tensor(summed)))
 
                 loss += self.room.within(work, actor.forget, longest) / tokens
                 actor.step()
