@@ -4,9 +4,9 @@
 
 stories260K writes 64 tokens on from sixteen beginnings; the gold score is VADER's negative (its compound turned round),
 for stories are happy and leave no room upwards. Every algorithm learns from `gold`, the score itself, and from
-`learned`, 300 comparisons of the start model's responses to one beginning (a teacher whose log-odds are three per
-standard deviation): ppo, rloo and grpo through a reward fitted to them as a run fits it, dpo from the answers
-themselves. (dpo on gold: pairs of its own responses.)
+`learned`: 300 comparisons, asked in three rounds about what it writes by then (a teacher whose log-odds are three per
+standard deviation), and after each round a reward fitted to all of them, as a run does it. dpo learns from pairs of its
+own responses, the best and the worst of eight.
 
     gain    gold score of 512 fresh responses less the start model's, in standard deviations of the latter
     kl      nats a response from the start model, of the same responses
@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ from accord.rewards.encoders import encoder
 from accord.rewards.fit import RewardConfig, fit
 from accord.rewards.replied import GoldReply, Replied
 from accord.tasks.gold import gold as named
-from accord.types import Comparisons, Evidence, Feedback, LearnedReward, Reply, ReplyReward, Shaping, Signal
+from accord.types import Comparisons, Evidence, LearnedReward, Reply, ReplyReward, Shaping
 from bench import harness
 from bench.harness import Bench, Result, Worker, column, spread
 from bench.kinds import DATA
@@ -63,10 +64,11 @@ BEGINNINGS = (
     "Anna had a red ball",
 )
 TOKENS, ANSWERS, SURE, JUDGED = 64, 300, 3.0, 32  # judged: responses to each beginning
+PIECES, ROUNDS = 6, (0, 1, 3)  # of the steps; those before which answers are asked for
 STEPS, QUICK = 3_072, 256  # responses
-RATE = 5e-4
-KL = {"ppo": 0.4, "rloo": 0.4, "grpo": 0.4}  # in deviations of the score, a nat
-READING = RewardConfig(kind="kernel", weighed=False)
+RATE = 2e-4
+KL, MOST = 0.2, 10.0  # of the score's deviations, a nat; nats at most
+READING, REWARD = "tfidf+minilm", RewardConfig(kind="kernel", weighed=False)
 
 
 class Beginnings:
@@ -91,29 +93,42 @@ def judged(actor: Actor, seed: int, each: int = JUDGED) -> tuple[Written, np.nda
     return found, gold(found.replies)
 
 
-def compared(actor: Actor, seed: int) -> Evidence:
-    """Answers about pairs of responses to one beginning, none of them asked about twice."""
-    rng, each = np.random.default_rng(seed), 2 * -(-ANSWERS // 16)
-    made = write(actor, Sampling(tokens=TOKENS), BEGINNINGS, each, runtime.derive(seed, "asked"))
-    score = gold(made.replies)
-    first = np.concatenate([np.arange(0, each, 2) + k * each for k in range(16)])[:ANSWERS]
-    logit = SURE * (score[first] - score[first + 1]) / score.std()
-    level = (rng.random(ANSWERS) < 1.0 / (1.0 + np.exp(-logit))).astype(np.int64)
-    part = Comparisons(first, first + 1, level, np.zeros(ANSWERS, np.int64), 2)
-    groups = np.arange(len(made.replies)) // each
-    return Evidence(made.replies, groups, ("teacher",), (part,), (np.ones(ANSWERS, bool),))
+@dataclass
+class Answers:
+    """What was asked so far: pairs of responses to one beginning, none of them asked about twice."""
 
+    unit: float  # the start model's standard deviation
+    replies: list[Reply] = field(default_factory=list)
+    first: list[int] = field(default_factory=list)
+    level: list[int] = field(default_factory=list)
+    beginning: list[int] = field(default_factory=list)
 
-def learned(evidence: Evidence, seed: int) -> ReplyReward:
-    """As a run fits it, on the reading that is its default."""
-    replies = [one for one in evidence.segments if isinstance(one, Reply)]
-    encode = encoder("tfidf+minilm+curves", replies)
-    return Replied(fit(evidence, READING, discrete=False, terminates=False, seed=seed, encode=encode))
+    def ask(self, actor: Actor, count: int, seed: int) -> None:
+        """So many more, about what the actor writes now."""
+        each = 2 * -(-count // len(BEGINNINGS))
+        made = write(actor, Sampling(tokens=TOKENS), BEGINNINGS, each, seed)
+        score, rng = gold(made.replies), np.random.default_rng(seed)
+        first = rng.permutation(len(score) // 2)[:count] * 2
+        logit = SURE * (score[first] - score[first + 1]) / self.unit
+        self.level += (rng.random(count) < 1.0 / (1.0 + np.exp(-logit))).astype(int).tolist()
+        self.first += (first + len(self.replies)).tolist()
+        self.beginning += np.repeat(np.arange(len(BEGINNINGS)), each).tolist()
+        self.replies += made.replies
+
+    def reward(self, seed: int) -> Replied:
+        """Fitted to all of them, as a run fits it."""
+        first, level = np.array(self.first), np.array(self.level)
+        part = Comparisons(first, first + 1, level, np.zeros(len(first), np.int64), 2)
+        groups = np.array(self.beginning)
+        evidence = Evidence(list(self.replies), groups, ("teacher",), (part,), (np.ones(len(first), bool),))
+        encode = encoder(READING, self.replies)
+        return Replied(fit(evidence, REWARD, discrete=False, terminates=False, seed=seed, encode=encode))
 
 
 def made(algorithm: str, actor: Actor, seed: int) -> Online | Offline:
     if algorithm == "dpo":
-        return Offline(Beginnings(), actor, OfflineConfig(tokens=TOKENS, epochs=4, minibatch=16))
+        config = OfflineConfig(beta=1.0, prompts=16, group=8, minibatch=16, tokens=TOKENS)
+        return Offline(Beginnings(), actor, config)
     group = {"ppo": 1, "rloo": 4, "grpo": 8}[algorithm]
     config = OnlineConfig(algorithm, prompts=64 // group, group=group, tokens=TOKENS, unfinished=0.0)  # type: ignore[arg-type]
     return Online(Beginnings(), actor, config, seed)
@@ -132,28 +147,24 @@ def work(argv: Sequence[str]) -> None:
     with quiet_output(), runtime.flushed():
         actor = Actor(text.load(given.model), ActorConfig(learning_rate=RATE), given.seed)
         _, before = judged(actor, 1)  # the same for every algorithm
-        clock = Clock()
-        policy = made(given.algorithm, actor, given.seed)
-        shaping = Shaping(KL.get(given.algorithm, 0.0), kl_budget=10.0)
-        told: ReplyReward | None = None
-        signal: Signal = LearnedReward(GoldReply(gold, float(before.std())), shaping=shaping)
-        if given.signal == "learned":
-            evidence = compared(actor, given.seed)
-            told = learned(evidence, given.seed)
-            direct = given.algorithm == "dpo"
-            signal = Feedback(evidence, 0.1) if direct else LearnedReward(told, shaping=shaping)
-        pieces = 1 if isinstance(signal, Feedback) else 8
-        curve = []
-        for piece in range(pieces):
-            policy.improve(signal, given.steps // pieces, runtime.derive(given.seed, "improve", piece))
+        unit, clock = float(before.std()), Clock()
+        policy, asked, curve = made(given.algorithm, actor, given.seed), Answers(unit), list[Result]()
+        shaping = Shaping(KL, kl_budget=MOST)
+        told: ReplyReward = GoldReply(gold, unit)
+        for piece in range(PIECES):
+            if given.signal == "learned" and piece in ROUNDS:
+                asked.ask(actor, ANSWERS // len(ROUNDS), runtime.derive(given.seed, "asked", piece))
+                told = asked.reward(given.seed)
+            signal = LearnedReward(told, shaping=shaping)
+            policy.improve(signal, given.steps // PIECES, runtime.derive(given.seed, "improve", piece))
             with clock.pause():
                 seen, score = judged(actor, 2 + piece, 8)
-                says = float(told(seen.replies).mean.mean()) if told else None
-                gain = float((score.mean() - before.mean()) / before.std())
+                says = float(told(seen.replies).mean.mean())
+                gain = float((score.mean() - before.mean()) / unit)
                 curve.append({"kl": float(seen.kl.mean()), "gain": gain, "says": says})
         seconds, cpu_seconds = clock.seconds(), clock.cpu_seconds()
         seen, after = judged(actor, 3_000)
-    gain = float((after.mean() - before.mean()) / before.std())
+    gain = float((after.mean() - before.mean()) / unit)
     tokens = float(seen.tokens.float().mean())
     finish(seconds, cpu_seconds, [gain], gain=gain, kl=float(seen.kl.mean()), tokens=tokens, curve=curve)
 

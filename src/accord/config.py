@@ -142,10 +142,13 @@ class OfflineSection(OfflineConfig, ActorConfig):
     """A language model that learns from the answers themselves, or from pairs of its own responses."""
 
     signal: Literal["answers", "reward"] = "answers"  # "reward": of its own responses the best against the worst
+    kl_budget: float | None = None  # nats a response beyond which improvement ends; None: no limit
 
     def __post_init__(self) -> None:
         OfflineConfig.__post_init__(self)
         ActorConfig.__post_init__(self)
+        if self.kl_budget is not None:
+            inside("policy.kl_budget", self.kl_budget, 1e-6, 1e6)
 
 
 @dataclass(frozen=True)

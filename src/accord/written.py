@@ -157,6 +157,8 @@ class Writing:
 
     def _shaping(self) -> Shaping:
         policy, pessimism = self.settings.writes, self.settings.reward.pessimism
+        if isinstance(policy, config.OfflineSection):
+            return Shaping(kl_budget=policy.kl_budget, pessimism=pessimism)
         if not isinstance(policy, config.OnlineSection):
             return Shaping(pessimism=pessimism)
         return Shaping(policy.kl, policy.kl_target, policy.kl_budget, pessimism)

@@ -8,7 +8,17 @@ from accord.functional import likelihood
 from accord.policies.text.actor import Actor, ActorConfig
 from accord.policies.text.offline import Offline, OfflineConfig, compared
 from accord.policies.text.sft import SFT, SFTConfig, shown_in
-from accord.types import Approvals, Comparisons, Demonstrations, Evidence, Feedback, InputError, LearnedReward, Reply
+from accord.types import (
+    Approvals,
+    Comparisons,
+    Demonstrations,
+    Evidence,
+    Feedback,
+    InputError,
+    LearnedReward,
+    Reply,
+    Shaping,
+)
 from tests.policies.text.tiny import Counts, Prompts, model
 
 REPLIES = [Reply("ab", "aaaa"), Reply("ab", "hello"), Reply("x", "a, aa."), Reply("x", "to be?"), Reply("ab", "baa")]
@@ -94,6 +104,29 @@ def test_learning_online_from_the_best_and_the_worst_of_a_group():
     before = score()
     policy.improve(LearnedReward(Counts()), 32 * 30, 0)
     assert score() > before + 0.1 and policy.task.taken == 32 * 30
+
+
+def test_learning_online_ends_at_the_budget_of_kl():
+    free, held = (made(rate=3e-3, group=4, prompts=4, tokens=8, beta=1.0) for _ in range(2))
+    free.improve(LearnedReward(Counts()), 400, 0)
+    told = held.improve(LearnedReward(Counts(), shaping=Shaping(kl_budget=1.0)), 400, 0)
+    assert free.kl > 3.0
+    assert told.extra["kl"] == held.kl > 1.0  # of responses that were not learned from any more
+    assert held.steps < free.steps
+
+
+def test_golden_kl_of_its_own_responses_is_how_much_likelier_they_are_than_by_the_reference():
+    policy = made(group=2, prompts=2, tokens=8)
+    assert policy.improve(LearnedReward(Counts()), 4, 0).extra["kl"] == pytest.approx(0.0, abs=1e-5)
+    judged, log_prob = policy._own(LearnedReward(Counts()), 1)
+    told = 0.0
+    for prompt, response in zip(judged.prompts, judged.responses, strict=True):
+        for sign, net in ((1, policy.actor.decoder), (-1, policy.actor.frozen)):
+            rows = (net(torch.tensor([[*prompt, *response]]))[0] @ net.head.T).log_softmax(1)[len(prompt) - 1 : -1]
+            told += sign * float(rows.gather(1, torch.tensor(response)[:, None]).detach().sum()) / len(judged.prompts)
+    assert float((log_prob - policy._reference(judged.prompts, judged.responses).sum(1)).mean()) == pytest.approx(
+        told, abs=1e-4
+    )
 
 
 def test_golden_ties_and_strengths_are_read_on_their_scales():

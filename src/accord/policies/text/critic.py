@@ -23,7 +23,10 @@ class Critic:
     def __init__(self, width: int, seed: int, device: torch.device) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.net = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, WIDTH), nn.SiLU(), nn.Linear(WIDTH, 1))
+            last = nn.Linear(WIDTH, 1)
+            self.net = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, WIDTH), nn.SiLU(), last)
+        nn.init.zeros_(last.weight)  # it says nothing before it has learned
+        nn.init.zeros_(last.bias)
         self.net.to(device)
         self.optimiser = torch.optim.Adam(self.net.parameters(), lr=RATE, fused=True)
         self.mean, self.sd = 0.0, 1.0

@@ -6,7 +6,8 @@
     kto   Ethayarajh et al., arXiv:2402.01306, equation 8, from approvals; a comparison is one good and one bad
 
 With a reward as its signal instead of answers, any of them learns from pairs of its own responses, the best and the
-worst of a group (Guo et al., arXiv:2402.04792, with a reward as the judge).
+worst of a group (Guo et al., arXiv:2402.04792, with a reward as the judge). Nothing holds it near its start but beta,
+and new pairs pull on: it ends at the budget of KL, where the signal's shaping has one.
 
 Differs from the papers in: beta can be another for every improvement (`Feedback.beta`); a comparison counts in KTO too.
 """
@@ -21,7 +22,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from accord.backbones.batches import WHOLE, cut, foretold, micro_batches, table
@@ -103,18 +104,26 @@ class Offline:
         self.sampling = Sampling(config.temperature, tokens=config.tokens)
         self.room = Room(config.memory)
         self.version = self.steps = 0
+        self.kl = 0.0  # nats a response, of the last batch of its own
 
     def improve(self, signal: Signal, budget: int, seed: int) -> Metrics:
         """All answers, `epochs` times; or, on a reward, pairs of its own from at least `budget` responses."""
         began, before, updates, extra = time.perf_counter(), self.steps, 0, {}
         if isinstance(signal, LearnedReward):
-            number = 0
+            most, number = signal.shaping.kl_budget or float("inf"), 0
             while self.steps - before < budget:
-                judged = self._own(signal, seed + number)
-                done, extra = self._learn(judged, self.config.beta, seed + number)
+                judged, log_prob = self._own(signal, seed + number)
+                reference = self._reference(judged.prompts, judged.responses).sum(1)
+                self.kl = float((log_prob - reference).mean())
+                if self.kl > most:
+                    break
+                done, extra = self._learn(judged, reference, self.config.beta, seed + number)
                 updates, number = updates + done, number + 1
+            extra = {**extra, "kl": self.kl}
         else:
-            updates, extra = self._learn(self._told(signal.answers), signal.beta, seed)
+            judged = self._told(signal.answers)
+            reference = self._reference(judged.prompts, judged.responses).sum(1)
+            updates, extra = self._learn(judged, reference, signal.beta, seed)
         self.version += 1
         return Metrics(self.steps - before, time.perf_counter() - began, updates, extra)
 
@@ -158,8 +167,8 @@ class Offline:
             joined([part.approved for part in alone]).astype(bool),
         )
 
-    def _own(self, signal: LearnedReward, seed: int) -> Judged:
-        """Fresh responses; of each group the best against the worst."""
+    def _own(self, signal: LearnedReward, seed: int) -> tuple[Judged, Float[Tensor, "reply"]]:
+        """Fresh responses, of each group the best against the worst; and how likely each was to be written."""
         config, actor = self.config, self.actor
         asked = self.task.draw(config.prompts, seed)
         ids = [actor.tokenizer.asked(prompt) for prompt in asked]
@@ -174,16 +183,15 @@ class Offline:
         none = np.zeros(0, np.int64)
         ones = np.ones(len(best), np.int64)
         prompts = [prompt for prompt in ids for _ in range(config.group)]
-        return Judged(prompts, responses, best, worst, ones, 2 * ones, none, none.astype(bool))
+        judged = Judged(prompts, responses, best, worst, ones, 2 * ones, none, none.astype(bool))
+        return judged, (sampled.log_prob * sampled.valid).sum(1)
 
-    def _learn(self, judged: Judged, beta: float, seed: int) -> tuple[int, dict[str, float]]:
+    def _learn(
+        self, judged: Judged, reference: Float[Tensor, "reply"], beta: float, seed: int
+    ) -> tuple[int, dict[str, float]]:
         """The epochs. A minibatch's gradient is taken so that memory does not grow with it."""
         config, actor = self.config, self.actor
-        longest = max(map(len, judged.responses))
-        device = actor.decoder.embedding.device
-        many = torch.tensor([len(one) for one in judged.responses], device=device)
-        valid = torch.arange(longest, device=device) < many[:, None]
-        reference = self._reference(judged.prompts, judged.responses, valid).sum(1)
+        many = torch.tensor([len(one) for one in judged.responses], device=reference.device)
         rng, updates, sums = np.random.default_rng(seed), 0, np.zeros(3)
         count = len(judged.first) + len(judged.single)
         for _ in range(config.epochs):
@@ -300,9 +308,16 @@ class Offline:
         reference = torch.tensor(beta * self._mismatched(judged, item.tolist()))
         return preferences.prospect_loss(reward, reference, good, config.losses).mean()
 
-    def _reference(self, prompts: list[list[int]], responses: list[list[int]], valid: Tensor) -> Tensor:
-        """The reference's log-probabilities, [reply, time]."""
+    def _valid(self, responses: list[list[int]]) -> Bool[Tensor, "reply time"]:
+        """Which places of a table of responses are tokens."""
+        device = self.actor.decoder.embedding.device
+        many = torch.tensor([len(one) for one in responses], device=device)
+        return torch.arange(int(many.max()), device=device) < many[:, None]
+
+    def _reference(self, prompts: list[list[int]], responses: list[list[int]]) -> Float[Tensor, "reply time"]:
+        """The reference's log-probabilities, 0 beyond a response's end."""
         actor, longest = self.actor, max(len(a) + len(b) for a, b in zip(prompts, responses, strict=True))
+        valid = self._valid(responses)
         return self.room.within(
             lambda tokens: actor.reference(prompts, responses, valid, self.config.temperature, tokens)[0],
             actor.forget,
@@ -314,12 +329,9 @@ class Offline:
         """KL(pi || ref) as KTO estimates it: the mean log-ratio of responses to the next one's prompt, at least 0."""
         prompts = [judged.prompts[k] for k in (*items[1:], items[0])]
         responses, actor, config = [judged.responses[k] for k in items], self.actor, self.config
-        device = actor.decoder.embedding.device
-        many = torch.tensor([len(one) for one in responses], device=device)
-        valid = torch.arange(int(many.max()), device=device) < many[:, None]
-        reference = self._reference(prompts, responses, valid)
+        reference = self._reference(prompts, responses)
         batches = micro_batches(prompts, responses, budget=self.room.tokens)
-        ours = table(actor.decoder, batches, (len(items), valid.shape[1]), config.temperature)
+        ours = table(actor.decoder, batches, (len(items), reference.shape[1]), config.temperature)
         return max(0.0, float((ours - reference).sum(1).mean()))
 
 

@@ -67,7 +67,7 @@ class OnlineConfig:
     steps: int = 2_000  # responses of the whole run
     prompts: int = 16  # of a batch
     group: int | None = None  # responses to each; None: 4 (rloo: arXiv:2402.14740, k of 2 and 4; grpo: 8; ppo: 1)
-    epochs: int | None = None  # over a batch; None: 1 (OpenRLHF, verl), of ppo 4 (arXiv:2009.01325)
+    epochs: int = 1  # over a batch (OpenRLHF, verl; four of arXiv:2009.01325 went further for the same score)
     minibatch: int = 64  # responses an update
     kl: float = 0.05  # beta (trl 1.12's PPO, trl 1.16's RLOO)
     clip: float = 0.2  # arXiv:1707.06347
@@ -75,7 +75,7 @@ class OnlineConfig:
     scale: Literal["group", "batch", "none"] = "batch"  # of grpo; arXiv:2508.08221 found batch the steadiest
     average: Literal["sequence", "token", "length"] = "token"  # of grpo: its own, DAPO's, Dr. GRPO's
     gamma: float = 1.0  # arXiv:2009.01325
-    lambda_: float = 0.95  # arXiv:1506.02438
+    lambda_: float = 1.0  # OpenRLHF, verl: a young critic is no ground to stand on
     unfinished: float = 1.0  # taken from the score of a response that was cut off, in standard deviations
     temperature: float = 1.0
     tokens: int = 64
@@ -95,7 +95,7 @@ class OnlineConfig:
         """With a value in place of every None but the rate."""
         group = self.group or {"ppo": 1, "rloo": 4, "grpo": 8}[self.algorithm]
         high = self.clip if self.clip_high is None else self.clip_high
-        return replace(self, group=group, epochs=self.epochs or (4 if self.algorithm == "ppo" else 1), clip_high=high)
+        return replace(self, group=group, clip_high=high)
 
 
 class Prompts(Protocol):
@@ -254,7 +254,6 @@ class Online:
     def _learn(self, made: Experience, shaping: Shaping, seed: int) -> tuple[int, dict[str, float]]:
         """The epochs over one batch."""
         config, beta = self.config, shaping.kl_coefficient
-        assert config.epochs is not None
         advantage, target = self._advantages(made, beta)
         advantage = advantage if made.trust is None else advantage * made.trust
         rng, updates, seen = np.random.default_rng(seed), 0, _Seen()
