@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accord.progress import Silent
-from accord.rewards.candidates import Candidate, beats, grid, panel, parameters, simplicity, spread_over
+from accord.rewards.candidates import Candidate, beats, grid, panel, parameters, spread_over, standing
 from accord.rewards.crossval import Reading, Told
 from accord.rewards.finalists import examine, finalists
 from accord.rewards.fit import RewardConfig
@@ -44,7 +44,7 @@ def scored(**means: float) -> dict[Candidate, np.ndarray]:
 
 
 ALONE = np.arange(100)[:, None]
-ORDER = {one.work: simplicity(one.work, (3, 1), None) for one in FEW}
+ORDER = {one.work: standing(one.work, (3, 1), None) for one in FEW}
 
 
 # ------------------------------------------------------------------------------------------------- candidates
@@ -95,11 +95,20 @@ def test_golden_a_panel_begins_with_what_was_configured():
 # -------------------------------------------------------------------------------------------------- the choice
 
 
-def test_golden_of_what_cannot_be_told_apart_the_simplest_is_taken():
+def test_golden_of_what_cannot_be_told_apart_the_largest_net_is_taken_else_the_likeliest():
     chosen, best, tied = pick(scored(linear=-0.5, kernel=-0.4, mlp=-0.4), ALONE, ORDER)
+    assert (chosen.kind, tied) == ("mlp", 2)
+    chosen, best, tied = pick(scored(linear=-0.5, kernel=-0.4, mlp=-0.45), ALONE, ORDER)
+    assert (chosen.kind, best.kind, tied) == ("kernel", "kernel", 1)
+    noise = np.random.default_rng(2).normal(size=100)
+    chosen, best, tied = pick({FEW[1]: noise - 0.001, FEW[2]: np.roll(noise, 1)}, ALONE, ORDER)
     assert (chosen.kind, tied) == ("kernel", 2)
-    chosen, best, tied = pick(scored(linear=-0.5, kernel=-0.45, mlp=-0.4), ALONE, ORDER)
-    assert (chosen.kind, best.kind, tied) == ("mlp", "mlp", 1)
+
+
+def test_golden_a_net_stands_by_its_weights_on_steps_alone():
+    narrow, wide = (Candidate(replace(SMALL, width=width)) for width in (8, 16))
+    assert standing(wide, (3, 1), None) == parameters(wide, (3, 1), None) > standing(narrow, (3, 1), None) > 0
+    assert standing(FEW[1], (3, 1), None) == standing(replace(wide, text="minilm"), (3, 1), None) == 0
 
 
 def test_golden_one_member_is_never_taken_where_there_are_three():
@@ -113,7 +122,7 @@ def test_property_a_choice_among_equals_is_scored_lower_by_what_it_was_not_chose
     """Twelve candidates of one true score and independent luck: the best of them shows what none of them has."""
     rng, apparent, confirmed = np.random.default_rng(0), [], []
     many = [Candidate(replace(SMALL, width=width)) for width in range(4, 16)]
-    order = {one.work: simplicity(one.work, (3, 1), None) for one in many}
+    order = {one.work: standing(one.work, (3, 1), None) for one in many}
     for seed in range(8):
         scores = {one: rng.normal(size=60) for one in many}
         best = max(float(rows.mean()) for rows in scores.values())
@@ -129,16 +138,6 @@ def test_property_a_choice_among_equals_is_scored_lower_by_what_it_was_not_chose
 def test_property_only_a_difference_of_known_error_beats(difference: float, error: float):
     assert beats(difference, error, 2.0) == (difference > 2.0 * error)
     assert not beats(difference, np.inf, 2.0)
-
-
-def test_golden_what_reads_observations_alone_is_simpler_than_what_reads_actions_too():
-    """Whatever the number of parameters: a weighed kernel has three for every input."""
-    both = replace(FEW[2], config=replace(FEW[2].config, weighed=False))
-    alone = replace(both, config=replace(both.config, inputs="state", weighed=True))
-    assert parameters(alone, (30, 1), None) > parameters(both, (30, 1), None)
-    order = {one.work: simplicity(one.work, (30, 1), None) for one in (both, alone)}
-    rows = scored(linear=-0.4)[FEW[1]]
-    assert pick({both: rows, alone: rows}, ALONE, order)[0] == alone
 
 
 # ---------------------------------------------------------------------------------------------------- the race

@@ -1,9 +1,10 @@
 """The choice of a reward from recorded answers, without a new label.
 
 Candidates race (`halving.py`); what is left is compared by paired held-out log-likelihood under folds of whole episodes
-or prompts. The rule is one standard error's (Breiman et al. 1984, section 3.4.3): of all that are within one of the
-best, the simplest is taken. The error is that of the paired difference to the best, and knows that answers about one
-episode share its luck. "No winner" is the usual case: then simplicity decides, and the choice says so.
+or prompts. The rule is one standard error's (Breiman et al. 1984, section 3.4.3): all that are within one of the best
+are tied. The error is that of the paired difference to the best, and knows that answers about one episode share its
+luck. "No winner" is the usual case. Differs from the usual rule in: of the tied ones not the smallest is taken but the
+largest net, else the likeliest (`candidates.standing` says why), and the choice says so.
 
 The score that chose is not the one that is reported. `confirmed` draws episodes again, chooses among the finalists by
 those drawn and scores the choice on answers about none of them (the bootstrap bias corrected cross-validation of
@@ -22,7 +23,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from accord.progress import Progress, Silent
-from accord.rewards.candidates import Candidate, simplicity
+from accord.rewards.candidates import Candidate, parameters, standing
 from accord.rewards.crossval import FOLDS, Reading, Told, by_group, mean_told, paired, tempered, touched
 from accord.rewards.features import read
 from accord.rewards.halving import Groups, Race, raced
@@ -30,13 +31,13 @@ from accord.rewards.jobs import Material, Readings, working
 from accord.rewards.judge import judge
 from accord.types import Evidence, InputError
 
-FACTOR = 1.0  # standard errors within which the simplest wins
+FACTOR = 1.0  # standard errors within which fits are tied
 DRAWS = 200  # of the bootstrap
 
 LEAST = 3  # members that have a spread worth the name
 
 Score = Float[np.ndarray, "answer"]
-Order = Mapping[Candidate, tuple[float, ...]]  # how simple each fit is, the simplest least
+Order = Mapping[Candidate, int]  # the standing of each fit; of those that are tied the highest is taken
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,10 @@ class Selection:
         if self.tied == 1:
             return f"{self.chosen.name}: likelier than every other fit by more than one standard error."
         if self.chosen.work == self.best.work:
-            return f"{self.chosen.name}: the likeliest, and the simplest of {self.tied} fits within one standard error."
-        return f"{self.chosen.name}: the simplest of {self.tied} fits that the answers cannot tell from the likeliest."
+            return f"{self.chosen.name}: the likeliest of {self.tied} fits within one standard error."
+        return (
+            f"{self.chosen.name}: the largest net of {self.tied} fits that the answers cannot tell from the likeliest."
+        )
 
 
 def select(
@@ -138,9 +141,10 @@ def _selection(
     folds: int,
 ) -> Selection:
     works = dict.fromkeys(one.work for one in candidates)
-    order = {one: simplicity(one, sizes[one.text], material.readings[one.text].picture) for one in works}
+    about = {one: (sizes[one.text], material.readings[one.text].picture) for one in works}
+    order = {one: standing(one, *about[one]) for one in works}
     chosen, best, tied = pick(complete, groups, order)
-    rows = [_row(one, race, complete, groups, best, int(order[one.work][1])) for one in candidates]
+    rows = [_row(one, race, complete, groups, best, parameters(one.work, *about[one.work])) for one in candidates]
     ranked = sorted(rows, key=lambda row: (row.score is None, -(row.score or 0.0)))
     return Selection(
         chosen=chosen,
@@ -160,8 +164,8 @@ def _selection(
 def pick(scores: Mapping[Candidate, Score], groups: Groups, order: Order) -> tuple[Candidate, Candidate, int]:
     """The choice, the likeliest, and how many fits are within one standard error of that.
 
-    Of those the simplest is taken, and of its ensembles the likeliest of three members or more: one alone has no
-    spread, which questions and pessimism need, whatever its likelihood.
+    Of those the one of the highest standing is taken, then the likeliest; of three members or more where it is to be
+    had: one alone has no spread, which questions and pessimism need, whatever its likelihood.
     """
     best = max(scores, key=lambda one: float(np.nanmean(scores[one])))
     near = []
@@ -169,8 +173,8 @@ def pick(scores: Mapping[Candidate, Score], groups: Groups, order: Order) -> tup
         gap = paired(scores[best], score, groups)
         if one == best or gap.difference <= FACTOR * gap.error:
             near.append(one.work)
-    work = min(near, key=lambda one: order[one])
-    own = [one for one in scores if one.work == work]
+    highest = max(order[one] for one in near)
+    own = [one for one in scores if one.work in near and order[one.work] == highest]
     several = [one for one in own if one.config.members >= LEAST] or own
     return max(several, key=lambda one: float(np.nanmean(scores[one]))), best, len(set(near))
 
@@ -215,7 +219,7 @@ def corrected(
     known = np.isfinite(table).all(0)
     table, rows = table[:, known], np.sort(groups[known], axis=1)
     rows[:, 1:][rows[:, 1:] == rows[:, :-1]] = -1  # a group that an answer touches twice is drawn once
-    rank = np.array([sorted(order.values()).index(order[one.work]) for one in scores])
+    rank = np.array([order[one.work] for one in scores])
     several = np.array([one.config.members >= LEAST for one in scores])
     numbers, place = np.unique(rows, return_inverse=True)
     place, real, found = place.reshape(rows.shape), numbers >= 0, []
@@ -243,6 +247,7 @@ def _picked(
     level = table @ share
     gap = table[np.argmax(level)] - table
     error = np.sqrt(np.square(gap - (gap @ share)[:, None]) @ share / max(1, (weight > 0).sum()))
-    own = rank == rank[gap @ share <= FACTOR * error].min()
+    near = gap @ share <= FACTOR * error
+    own = near & (rank == rank[near].max())
     choosable = own & several if (own & several).any() else own
     return int(np.argmax(np.where(choosable, level, -math.inf)))
