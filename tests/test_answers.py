@@ -57,9 +57,9 @@ def test_golden_in_out_and_forgotten(folder: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["export", "run"], "give OUT, and --policy, for a run's policy, or --to FILE, --as and --names for answers."),
-        (["export", "run", "a.zip", "--to", "a.jsonl"], "give OUT, and --policy"),
-        (["export", "run", "a.zip", "--names"], "give OUT, and --policy"),
+        (["export", "run"], "give OUT, and --policy or --reward, for what a run learned, or --to FILE"),
+        (["export", "run", "a.zip", "--to", "a.jsonl"], "give OUT, and --policy or --reward"),
+        (["export", "run", "a.zip", "--names"], "give OUT, and --policy or --reward"),
         (["export", "run", "--to", "a.jsonl"], "run holds no store; give the folder of a run"),
         (["forget", "Ann", "run"], "run holds no store"),
         (["forget", "Ann", "sqlite:///none.db"], "sqlite:///none.db holds no store"),

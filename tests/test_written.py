@@ -141,6 +141,29 @@ def test_invariance_stopped_and_resumed_it_ends_the_same(model: str, other: str,
     assert outcome(folder) == outcome(whole)
 
 
+@pytest.mark.slow
+def test_invariance_stopped_and_resumed_with_a_language_model_as_the_reward(model: str, tmp_path: Path, capsys):
+    own = {"model": model, "rank": 2, "members": 2, "minibatch": 4, "learning_rate": 1e-2}
+    asked = settings(model, reward__kind="sequence", reward__sequence=own)
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    build.run(asked, whole)
+    for stage in ("fit", "improve"):
+        with pytest.raises(Stopped):
+            build.run(asked, folder, resume=True, progress=StopAt(1, stage))
+    build.run(asked, folder, resume=True)
+    assert outcome(folder) == outcome(whole)
+    assert cli.main(["export", str(folder), str(tmp_path / "reward"), "--reward"]) == 0
+    written = json.loads((tmp_path / "reward" / "member-1" / "config.json").read_text())
+    assert written["architectures"] == ["LlamaForSequenceClassification"] and written["num_labels"] == 1
+    assert cli.main(["export", str(folder), str(tmp_path / "x"), "--reward", "--policy", "merged"]) == 2
+    assert "give one of them" in capsys.readouterr().err
+
+
+def test_contract_a_reward_of_rows_is_no_model_that_others_load(finished: Path, tmp_path: Path, capsys):
+    assert cli.main(["export", str(finished), str(tmp_path / "reward"), "--reward"]) == 2
+    assert 'has a reward of kind "linear", and only "sequence" is a model' in capsys.readouterr().err
+
+
 def test_contract_a_run_that_went_too_far_ends_early_and_says_why(model: str, tmp_path: Path):
     result = build.run(settings(model, policy__kl_budget=1e-6, policy__kl=0.0), tmp_path / "run")
     assert result.texts is not None and "beyond policy.kl_budget" in result.texts.stopped

@@ -27,8 +27,9 @@ def export(
     form: Annotated[Form | Literal["clips"] | None, Parameter(name="--as")] = None,
     names: bool = False,
     policy: Literal["sb3", "merged", "adapters"] | None = None,
+    reward: bool = False,
 ) -> None:
-    """Writes a store's answers (--to FILE), or the policy of a finished run in another program's form (DIR OUT).
+    """Writes a store's answers (--to FILE), or a finished run's policy or reward in another program's form (DIR OUT).
 
     Parameters
     ----------
@@ -48,21 +49,28 @@ def export(
     policy
         sb3: a model that stable-baselines3 loads. merged: a language model as Transformers and vLLM load it.
         adapters: a folder of PEFT. Where not given: sb3 of a control run, merged of a run of text.
+    reward
+        The reward in place of the policy, as Transformers' AutoModelForSequenceClassification loads it; of runs whose
+        reward is a language model (reward.kind = "sequence").
     """
     from accord.types import InputError
 
     if out is not None and to is None and form is None and not names:
         from accord import trained
 
-        trained.export(Path(place), out, policy)
+        if reward and policy is not None:
+            raise InputError("--reward writes the reward, and --policy says how a policy is written: give one of them.")
+        trained.export_reward(Path(place), out) if reward else trained.export(Path(place), out, policy)
         print(out)
-    elif to is not None and out is None and policy is None:
+    elif to is not None and out is None and policy is None and not reward:
         if form == "clips":
             _export_clips(place, to)
         else:
             _export_answers(place, to, form or "lossless", names)
     else:
-        raise InputError("give OUT, and --policy, for a run's policy, or --to FILE, --as and --names for answers.")
+        raise InputError(
+            "give OUT, and --policy or --reward, for what a run learned, or --to FILE, --as and --names for answers."
+        )
 
 
 def _export_clips(place: str, to: Path) -> None:

@@ -1,4 +1,4 @@
-"""A finished run's policy as something to act with: `accord.load_policy("runs/cartpole-0").predict(obs)`.
+"""What a finished run learned, as something to act with: `accord.load_policy("runs/cartpole-0").predict(obs)`.
 
 Floor 5, beside `build`. Reads a run's folder; writes nothing but what `export` is asked for.
 """
@@ -17,6 +17,7 @@ from accord import build, config, records
 from accord.backbones import peft, text, weights
 from accord.backbones.tokens import FolderTokens
 from accord.policies.text.actor import Actor
+from accord.rewards import sequence
 from accord.tasks.control import ControlTask, make
 from accord.tasks.stepping import reader
 from accord.types import Acting, InputError, Policy
@@ -122,6 +123,23 @@ def _as_language_model(folder: Path, settings: config.RunConfig, out: Path, form
         weights.write(actor.decoder, model.config, out)
     if isinstance(model.tokenizer, FolderTokens):
         model.tokenizer.inner.save_pretrained(out)
+
+
+def export_reward(folder: Path, out: Path) -> None:
+    """Writes a run's reward as Transformers' `AutoModelForSequenceClassification` loads it; of several members a folder
+    each. Raises InputError where it is no language model.
+    """
+    settings = config.from_tree(records.read_manifest(folder)["configuration"])
+    if settings.reward.kind != "sequence":
+        raise InputError(
+            f'{folder} has a reward of kind "{settings.reward.kind}", and only "sequence" is a model that others load.'
+        )
+    if not (folder / records.REWARD).is_dir():
+        raise InputError(f"{folder} has no reward yet: let the run end first, with --resume where it was stopped.")
+    reward = sequence.load(folder / records.REWARD)
+    for member in range(len(reward.members)):
+        whole = out if len(reward.members) == 1 else out / f"member-{member}"
+        reward.export(whole, text.load(reward.config.model), member)
 
 
 def _as_sb3(folder: Path | str, out: Path) -> None:

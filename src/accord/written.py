@@ -30,6 +30,7 @@ from accord.policies.text.online import Online, OnlineConfig
 from accord.policies.text.rollout import Sampling
 from accord.policies.text.writing import Write, Written, write
 from accord.progress import Progress
+from accord.rewards import sequenced
 from accord.rewards.candidates import Candidate, text_panel
 from accord.rewards.choice import Choice, choose, only
 from accord.rewards.encoders import encoder
@@ -195,6 +196,9 @@ class Writing:
     ) -> tuple[list[Reward], dict[str, object]]:
         """One reward: the configured one, or the one that answers prefer by now. Encoders are fitted anew with it."""
         self.answers = evidence
+        if self.settings.reward.kind == "sequence":
+            own = sequenced.fit(evidence, self.settings.reward.sequence, seed, version)
+            return [own], measure.fit_record(own)
         last = before[0] if before and isinstance(before[0], FittedReward) else None
         candidates = text_panel(self.settings.reward, self.readings)
         kept = next((one for one in candidates if last is not None and one.name == last.chosen), candidates[0])

@@ -150,7 +150,7 @@ def test_contract_other_kinds_of_answers_count_too():
 
 
 def test_contract_bad_input_is_one_sentence():
-    with pytest.raises(InputError, match=r"reward\.rank is -1; it must be between 0 and 4,096"):
+    with pytest.raises(InputError, match=r"reward\.sequence\.rank is -1; it must be between 0 and 4,096"):
         SequenceConfig(rank=-1)
     nothing = Evidence([], np.zeros(0, np.int64), (), (), ())
     with pytest.raises(InputError, match="0 answers"):

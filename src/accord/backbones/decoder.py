@@ -205,9 +205,6 @@ class Decoder(nn.Module):
         self.read, self.branch, self.write = Block.forward, Block.fork, Block.step
         self.again = False  # blocks of forks are computed again on the way back, and what they made is not kept
 
-    cosine: Tensor
-    sine: Tensor
-
     @property
     def head(self) -> Float[Tensor, "token width"]:
         return self.embedding if self.output is None else self.output
@@ -257,6 +254,13 @@ class Decoder(nn.Module):
         shape, like = self.shape, self.embedding
         size = (shape.layers, rows, shape.kv_heads, places, shape.head)
         return Cache(like.new_zeros(size), like.new_zeros(size))
+
+    def moved(self, device: torch.device, dtype: torch.dtype) -> Decoder:
+        """Itself, on a device and in a precision; the angles of rotary positions stay in float32."""
+        cosine, sine = self.cosine, self.sine
+        self.to(device=device, dtype=dtype)
+        self.cosine, self.sine = cosine.to(device), sine.to(device)
+        return self
 
     def compiled(self) -> None:
         """Blocks are compiled when they are first used: one graph for all of them, as they differ in weights alone.

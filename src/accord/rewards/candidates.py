@@ -132,7 +132,7 @@ def standing(work: Candidate, sizes: tuple[int, int], picture: tuple[int, int, i
     """Of fits that answers cannot tell apart the one with the most of this is taken: the weights of a net on steps.
 
     How likely answers are under a reward says little of what a policy makes of it, and the larger a reward is, the less
-    of what it promises is not so (Gao et al., arXiv:2210.10760, figure 3). Seen here too: of three problems with ten
+    of what it promises is not so (Gao et al., arXiv:2210.10760, figure 1). Seen here too: of three problems with ten
     seeds each, 256 x 2 lost .01, .11 and .05 of what the best of twelve rewards brought a policy, 64 x 2 .01, .35 and
     .11, a kernel .02, .34 and .06. What reads texts is compared by its likelihood alone.
     """

@@ -16,12 +16,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from accord.rewards import encoders
+from accord.rewards import encoders, sequence
 from accord.rewards.cnn import CNN
 from accord.rewards.encoders import TextEncoder
 from accord.rewards.features import Encoder, Features, Scaler, features_of, read, scaled
 from accord.rewards.fourier import Fourier
 from accord.rewards.nets import MLP, Net, SegmentTransformer, Stacked
+from accord.rewards.sequence import Values
 from accord.types import InputError, NotFinite, Scored, Segment, StepBatch
 
 ROWS = 16_384  # rows scored at once: hidden layers stay in the cache
@@ -103,7 +104,7 @@ class FittedReward:
     def save(self, folder: Path) -> None:
         """Writes `reward.safetensors` and `reward.json`; an encoder of replies beside them."""
         folder.mkdir(parents=True, exist_ok=True)
-        if isinstance(self.encode, TextEncoder):
+        if isinstance(self.encode, TextEncoder | Values):
             self.encode.save(folder)
         tensors = {f"annotators/{name}": array for name, array in self.annotators.items()}
         tensors |= {name: getattr(self, name) for name in TENSORS}
@@ -155,6 +156,8 @@ def load(folder: Path, encode: Encoder | None = None, module: type[nn.Module] | 
         raise InputError(f"{folder} holds no readable reward ({error}); give the folder of a saved one.") from error
     if encode is None and (folder / encoders.TEXT).is_file():
         encode = encoders.load(folder)
+    if encode is None and (folder / sequence.TEXT).is_file():
+        encode = Values(sequence.load(folder))
     report = text["report"]
     heldout = [tensors[f"heldout/{p}"].numpy() for p in range(sum(name.startswith("heldout/") for name in tensors))]
     report["annotators"] = tuple(Reliability(**row) for row in report["annotators"])

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from accord.rewards.features import read, scaled
 from accord.rewards.fitted import FittedReward
-from accord.types import NotFinite, Reply, Scored
+from accord.rewards.scored import scored
+from accord.types import Reply, Scored
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,14 +32,6 @@ class Replied:
         """Raises NotFinite, naming the reply's number, where a member's output is not."""
         features = scaled(read(replies, self.fitted.encode), self.fitted.scaler)
         return scored(self.fitted.members(features)[:, :, 0], self.version)
-
-
-def scored(rows: Float[Tensor, "member reply"], version: int) -> Scored:
-    """What an ensemble says of replies. Raises NotFinite, naming the first whose value is not finite."""
-    bad = (~torch.isfinite(rows).all(0)).nonzero()
-    if len(bad):
-        raise NotFinite(f"reward version {version}: its value of response {int(bad[0])} is not finite.")
-    return Scored(rows.mean(0), rows.std(0, correction=0))
 
 
 class ConstantReply:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -30,44 +30,15 @@ from accord.backbones.masters import Masters
 from accord.backbones.memory import Room
 from accord.backbones.text import LanguageModel
 from accord.backbones.tokens import FolderTokens, Tokenizer
-from accord.ranges import within
 from accord.rewards.annotators import Layout, Questions, log_likelihood, questions
-from accord.rewards.replied import scored
-from accord.types import Evidence, InputError, Reply, Scored
+from accord.rewards.scored import scored
+from accord.rewards.settings import SequenceConfig
+from accord.types import Evidence, InputError, Reply, Scored, Segment
 
 AFTER = 0  # any token: a batch holds what foretells a token, and the state of interest foretells the one after the end
 FAMILIES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}  # in the names of classes
 TENSORS, TEXT = "sequence.safetensors", "sequence.json"
-RANGES = {
-    "rank": (0, 4096),
-    "members": (1, 64),
-    "epochs": (1, 100),
-    "minibatch": (1, 10**6),
-    "learning_rate": (0.0, 1.0),
-    "centre": (0.0, 10.0),
-    "memory": (1, 10**9),
-}
-
-
-@dataclass(frozen=True)
-class SequenceConfig:
-    """Sources beside the defaults."""
-
-    model: str = text.SMALL
-    rank: int = 16  # of adapters on every product (Schulman and others, 2025); 0: all weights learn
-    members: int = 1
-    epochs: int = 1  # a second one overfits (arXiv:2203.02155, appendix C.2)
-    minibatch: int = 32  # answers an update
-    learning_rate: float = 2e-4
-    centre: float = 0.01  # of the squared mean reward of an answer's replies (arXiv:2312.09244)
-    memory: int = 4096  # tokens of a micro-batch
-
-    def __post_init__(self) -> None:
-        within("reward", self, RANGES)
-        if self.rank == 0 and self.members > 1:
-            raise InputError(
-                f"reward.rank is 0 and reward.members are {self.members}: all weights are held once; give a rank."
-            )
+APART = ("head", "people")  # of what a member learned, that is no weight of the decoder
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +48,7 @@ class SequenceReward:
     decoder: Decoder  # with adapters, which `members` are put in place of
     tokenizer: Tokenizer
     config: SequenceConfig
-    members: tuple[dict[str, Tensor], ...]  # what learned, and the head
+    members: tuple[dict[str, Tensor], ...]  # what learned, the head, and what was learned of annotators
     centre: Float[Tensor, "member"]
     scale: Float[Tensor, "member"]
     version: int = 1
@@ -91,12 +62,14 @@ class SequenceReward:
         """What every member thinks of every reply."""
         prompts, responses = read(self.tokenizer, replies)
         batches, found = micro_batches(prompts, responses, budget=self.config.memory), []
+        device = self.decoder.embedding.device
         for member in self.members:
             put(self.decoder, member)
             row = torch.zeros(len(replies))
-            for batch in batches:
+            for batch in (one.to(device) for one in batches):
                 last = ends(batch, responses)
-                row[batch.reply[last]] = valued(self.decoder, batch, last, member["head"]).cpu()
+                own = valued(self.decoder, batch, last, member["head"].to(device))
+                row[batch.reply[last].cpu()] = own.cpu()
             found.append(row)
         return (torch.stack(found) - self.centre[:, None]) / self.scale[:, None]
 
@@ -128,10 +101,32 @@ class SequenceReward:
             inner.save_pretrained(folder)
 
 
+@dataclass(frozen=True, eq=False)
+class Values:
+    """An encoder of replies whose columns are the members' values, for what reads rows (`sequenced.py`)."""
+
+    reward: SequenceReward
+
+    def __call__(self, segments: Sequence[Segment]) -> Float32[np.ndarray, "segment member"]:
+        """Raises InputError for a segment that is no reply."""
+        replies = [one for one in segments if isinstance(one, Reply)]
+        if len(replies) < len(segments):
+            raise InputError(
+                f"{len(segments) - len(replies)} of {len(segments)} segments are no replies: give replies."
+            )
+        return self.reward.values(replies).T.numpy()
+
+    def save(self, folder: Path) -> None:
+        """The reward itself."""
+        self.reward.save(folder)
+
+
 def load(folder: Path) -> SequenceReward:
     """What `save` wrote. Raises InputError where the folder holds no such reward."""
     try:
-        told, tensors = json.loads((folder / TEXT).read_text(encoding="utf-8")), load_file(folder / TENSORS)
+        told = json.loads((folder / TEXT).read_text(encoding="utf-8"))
+        # Copies are aligned as fresh tensors are: from another address sums are rounded otherwise.
+        tensors = {name: tensor.clone() for name, tensor in load_file(folder / TENSORS).items()}
         config = SequenceConfig(**told["config"])
         members: list[dict[str, Tensor]] = [{} for _ in range(config.members)]
         for name, tensor in tensors.items():
@@ -202,7 +197,7 @@ class Learner:
         for number, some in enumerate(steps):
             self.update([self.answers[k] for k in some], 1.0 - number / len(steps))
         learned = {name: one.detach().clone() for name, one in self.decoder.named_parameters() if one.requires_grad}
-        return {**learned, "head": self.head.detach().clone()}
+        return {**learned, "head": self.head.detach().clone(), "people": self.people.detach().clone()}
 
     def update(self, some: Sequence[tuple[int, int]], share: float = 1.0) -> float:
         """One step on some answers; their mean loss in nats. The annotators' prior counts for its share of all."""
@@ -277,5 +272,5 @@ def put(decoder: Decoder, member: dict[str, Tensor]) -> None:
     """What a member learned in place of what is there."""
     here = dict(decoder.named_parameters())
     for name, one in member.items():
-        if name != "head":
+        if name not in APART:
             here[name].copy_(one)

@@ -2,21 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from accord.ranges import within
 from accord.types import InputError
 
-KINDS = ("linear", "kernel", "mlp", "transformer", "cnn")
+KINDS = ("linear", "kernel", "mlp", "transformer", "cnn", "sequence")
+SEQUENCE = {
+    "rank": (0, 4096),
+    "members": (1, 64),
+    "epochs": (1, 100),
+    "minibatch": (1, 10**6),
+    "learning_rate": (0.0, 1.0),
+    "centre": (0.0, 10.0),
+    "memory": (1, 10**9),
+}
+
+
+@dataclass(frozen=True)
+class SequenceConfig:
+    """A language model as the reward. Sources beside the defaults."""
+
+    model: str = "smollm2"  # a folder, a file, or the name of one that `accord fetch` brings
+    rank: int = 16  # of adapters on every product (Schulman and others, 2025); 0: all weights learn
+    members: int = 1  # sets of adapters and heads on one frozen model
+    epochs: int = 1  # a second one overfits (arXiv:2203.02155, appendix C.2)
+    minibatch: int = 32  # answers an update
+    learning_rate: float = 2e-4  # Adam's; it falls to 0 (trl 1.16 begins at 1e-4)
+    centre: float = 0.01  # of the squared mean reward of an answer's replies (arXiv:2312.09244)
+    memory: int = 4096  # tokens of a micro-batch
+
+    def __post_init__(self) -> None:
+        within("reward.sequence", self, SEQUENCE)
+        if self.rank == 0 and self.members > 1:
+            raise InputError(
+                f"reward.sequence.rank is 0 and members are {self.members}: all weights are held once; give a rank."
+            )
 
 
 @dataclass(frozen=True)
 class RewardConfig:
     """How rewards are fitted."""
 
-    kind: str = "mlp"  # linear | kernel | mlp | transformer | module:package.Class; cnn for pictures
+    kind: str = (
+        "mlp"  # linear | kernel | mlp | transformer | module:package.Class; cnn for pictures, sequence for texts
+    )
     inputs: str = "state_action"  # state_action | state: then no action is read (GAIfO 1807.06158; AIRL 1710.11248)
     members: int = 5  # of the ensemble; 3 to 5 in the field (Christiano et al. 2017: 3; Coste et al. 2023: 5)
     width: int = 64  # hidden units (Christiano et al. 2017, appendix A: 2 x 64)
@@ -40,6 +72,7 @@ class RewardConfig:
     annotators: str = "each"  # with a reliability of their own | pooled: all answers are as one annotator's
     lapses: bool = True  # annotators may answer without attending; false: plain Bradley-Terry and its like
     intervals: str = "laplace"  # of reliabilities: laplace costs nothing, exact some seconds and is better calibrated
+    sequence: SequenceConfig = field(default_factory=SequenceConfig)  # of the kind "sequence" alone
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS and not self.kind.startswith("module:"):
@@ -70,6 +103,8 @@ class RewardConfig:
 
 def check_kind(config: RewardConfig, picture: tuple[int, int, int] | None) -> None:
     """Raises InputError where a reward of this kind cannot read such observations. A user's own module reads both."""
+    if config.kind == "sequence":
+        raise InputError('reward.kind is "sequence", a language model that a run of text fits: choose "kernel" here.')
     if config.kind == "cnn" and picture is None:
         raise InputError('reward.kind is "cnn", which reads pictures, and these are rows of numbers: choose "kernel".')
     if picture is not None and config.kind != "cnn" and not config.kind.startswith("module:"):

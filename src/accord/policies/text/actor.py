@@ -20,7 +20,6 @@ from torch import Tensor
 
 from accord import runtime
 from accord.backbones.batches import foretold, micro_batches
-from accord.backbones.decoder import Decoder
 from accord.backbones.masters import Masters
 from accord.backbones.sharding import ALONE, Share, shard, whole
 from accord.backbones.text import LanguageModel
@@ -65,7 +64,7 @@ class Actor:
         device = runtime.device(config.device)
         dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(config.precision)
         dtype = dtype or (torch.bfloat16 if device.type == "cuda" else torch.float32)
-        self.decoder = _moved(model.decoder, device, dtype)
+        self.decoder = model.decoder.moved(device, dtype)
         if device.type == "cuda":
             self.decoder.compiled()
         self.acting = self.frozen = self.decoder
@@ -151,11 +150,3 @@ class Actor:
         """What `save` wrote."""
         self.masters.restore(load_file(folder / "policy.safetensors"))
         self.refresh()
-
-
-def _moved(decoder: Decoder, device: torch.device, dtype: torch.dtype) -> Decoder:
-    """On a device and in a precision; the angles of rotary positions stay in float32."""
-    cosine, sine = decoder.cosine, decoder.sine
-    decoder = decoder.to(device=device, dtype=dtype)
-    decoder.cosine, decoder.sine = cosine.to(device), sine.to(device)
-    return decoder

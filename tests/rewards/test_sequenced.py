@@ -1,0 +1,71 @@
+"""Golden, contract: a language model as a fitted reward values replies as by itself, and stays through a save."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from accord.rewards import fitted, sequence, sequenced
+from accord.rewards.annotators import questions
+from accord.rewards.fit import RewardConfig
+from accord.rewards.fit import fit as fit_rows
+from accord.rewards.fitted import FittedReward
+from accord.rewards.replied import Replied
+from accord.rewards.sequence import Values
+from accord.types import Evidence, InputError, Reply
+from tests.policies.text.tiny import model
+from tests.rewards.test_sequence import QUICK, compared
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sequence.text, "load", lambda name: model(3))
+
+
+def made(evidence: Evidence, members: int = 2) -> tuple[FittedReward, list[Reply]]:
+    reward = sequenced.fit(evidence, replace(QUICK, members=members, epochs=2), 5, version=4)
+    return reward, [one for one in evidence.segments if isinstance(one, Reply)]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_golden_it_values_replies_as_the_model_does():
+    reward, replies = made(compared(24))
+    assert isinstance(reward.encode, Values)
+    own = reward.encode.reward
+    told, alone = Replied(reward)(replies), own(replies)
+    torch.testing.assert_close(told.mean, alone.mean)
+    torch.testing.assert_close(told.spread, alone.spread)
+    gap = own.values(replies) * own.scale[:, None]  # in nats, as the likelihood of answers has it
+    np.testing.assert_allclose(reward.value(replies), gap.numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_golden_its_report_has_the_likelihood_of_its_answers():
+    evidence = compared(24)
+    reward, replies = made(evidence, members=1)
+    part = questions(evidence.parts[0])
+    value = torch.from_numpy(reward.value(replies)[0])
+    sign = 2.0 * part.outcome - 1.0
+    gap = sign * (value[part.items[:, 0]] - value[part.items[:, 1]])
+    skill = reward.annotators  # of one annotator: attending or not, a slope and a side that hardly move
+    assert skill and reward.report.answers == 24
+    assert reward.report.train == pytest.approx(float(torch.nn.functional.logsigmoid(gap).mean()), abs=0.15)
+    assert np.isnan(reward.report.heldout)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_contract_it_stays_through_a_save(tmp_path: Path):
+    reward, replies = made(compared(24))
+    reward.save(tmp_path)
+    again = fitted.load(tmp_path)
+    assert (again.version, again.names) == (4, ("somebody",))
+    np.testing.assert_array_equal(again.value(replies), reward.value(replies))
+
+
+def test_contract_other_fits_say_that_it_is_not_theirs():
+    with pytest.raises(InputError, match=r'reward\.kind is "sequence", a language model that a run of text fits'):
+        fit_rows(compared(4), RewardConfig(kind="sequence"), discrete=False, terminates=False, seed=0)
