@@ -190,7 +190,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         figures[algorithm] = {
             "kept": float(np.mean(gains["learned"]) / np.mean(gains["gold"])),
             **{
-                signal: {name: spread(column(results, name)) for name in ("gain", "kl", "seconds", "cpu_seconds", "tokens")}
+                signal: {
+                    name: spread(column(results, name)) for name in ("gain", "kl", "seconds", "cpu_seconds", "tokens")
+                }
                 for signal, results in found.items()
             },
             "curve": found["learned"][0]["curve"],

@@ -282,10 +282,10 @@ class Made:
     def _chosen(self, reward: Reward | None) -> dict[str, object]:
         """The configuration that the last reward was fitted with, and why that one."""
         if not isinstance(reward, FittedReward):
-            return asdict(self.settings.reward)
+            return self.settings.reward.record()
         known = {one.name: one.config for one in panel(self.settings.reward, self.task.spec.picture)}
         config = known.get(reward.chosen, self.settings.reward)
-        return {**asdict(config), "why": reward.why or "configured"}
+        return {**config.record(), "why": reward.why or "configured"}
 
     def _unlabelled(self, evidence: Evidence, seed: int) -> list[Segment]:
         """Segments that nobody was asked about, where the reward may label them."""

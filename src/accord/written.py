@@ -255,10 +255,10 @@ class Writing:
         self.checkpoints.finish(self.out / records.REWARD, self.out / records.POLICY)
         last = state.reward
         panel = {one.name: one for one in text_panel(settings.reward, self.readings)}
-        reward: dict[str, object] = asdict(settings.reward)
+        reward: dict[str, object] = settings.reward.record()
         if isinstance(last, FittedReward) and last.chosen in panel:
             one = panel[last.chosen]
-            reward = {**asdict(one.config), "text": one.text, "why": last.why or "configured"}
+            reward = {**one.config.record(), "text": one.text, "why": last.why or "configured"}
         chosen = records.Chosen(reward, asdict(settings.policy))
         reached = winning.reached(final)
         found = measure.result(settings.text.id, settings.seed, state, steps, seconds, reached, beside, chosen)

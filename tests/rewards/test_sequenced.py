@@ -69,3 +69,9 @@ def test_contract_it_stays_through_a_save(tmp_path: Path):
 def test_contract_other_fits_say_that_it_is_not_theirs():
     with pytest.raises(InputError, match=r'reward\.kind is "sequence", a language model that a run of text fits'):
         fit_rows(compared(4), RewardConfig(kind="sequence"), discrete=False, terminates=False, seed=0)
+
+
+def test_golden_a_record_holds_what_counts_for_its_kind():
+    told = RewardConfig(kind="sequence", pessimism=0.5).record()
+    assert set(told) == {"kind", "pessimism", "sequence"} and told["pessimism"] == 0.5
+    assert "sequence" not in RewardConfig(kind="kernel").record()

@@ -81,7 +81,7 @@ class Selection:
             "chosen": self.chosen.name,
             "best": self.best.name,
             "why": self.why(),
-            "config": asdict(self.chosen.config),
+            "config": self.chosen.config.record(),
         }
         figures = ("tied", "fits", "answers", "folds", "apparent", "confirmed", "seconds")
         found = {**names, "text": self.chosen.text, **{name: getattr(self, name) for name in figures}}

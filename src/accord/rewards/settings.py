@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -88,6 +88,13 @@ class RewardConfig:
         if not (self.gate == 0.0 or 0.5 < self.gate < 1.0):
             raise InputError(f"reward.gate is {self.gate}: it must be above 0.5 and below 1; 0 gives no pseudo-labels.")
         self._check_words()
+
+    def record(self) -> dict[str, object]:
+        """What counts for its kind, as JSON can hold it."""
+        whole = asdict(self)
+        if self.kind != "sequence":
+            return {name: value for name, value in whole.items() if name != "sequence"}
+        return {name: whole[name] for name in ("kind", "pessimism", "sequence")}
 
     def _check_words(self) -> None:
         for name, words in (
