@@ -20,12 +20,13 @@ from accord.policies.text.actor import ActorConfig
 from accord.policies.text.best_of_n import BestOfNConfig
 from accord.policies.text.offline import OfflineConfig
 from accord.policies.text.online import OnlineConfig
-from accord.ranges import inside
+from accord.ranges import inside, within
 from accord.rewards.fit import RewardConfig
 from accord.tasks.control import ControlConfig
 from accord.tasks.text import TextConfig
 from accord.types import InputError
 
+NATS = (1e-6, 1e6)  # a response
 LANGUAGE = "rloo, grpo, ppo, dpo, ipo, kto or best-of-n"  # what a task of text may choose
 SinkName = Literal["tensorboard", "mlflow", "wandb"]
 
@@ -132,9 +133,7 @@ class OnlineSection(OnlineConfig, ActorConfig):
     def __post_init__(self) -> None:
         OnlineConfig.__post_init__(self)
         ActorConfig.__post_init__(self)
-        for name, value in (("kl_target", self.kl_target), ("kl_budget", self.kl_budget)):
-            if value is not None:
-                inside(f"policy.{name}", value, 1e-6, 1e6)
+        within("policy", self, {"kl_target": NATS, "kl_budget": NATS})
 
 
 @dataclass(frozen=True)
@@ -147,8 +146,7 @@ class OfflineSection(OfflineConfig, ActorConfig):
     def __post_init__(self) -> None:
         OfflineConfig.__post_init__(self)
         ActorConfig.__post_init__(self)
-        if self.kl_budget is not None:
-            inside("policy.kl_budget", self.kl_budget, 1e-6, 1e6)
+        within("policy", self, {"kl_budget": NATS})
 
 
 @dataclass(frozen=True)

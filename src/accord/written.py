@@ -180,7 +180,9 @@ class Writing:
         segments = [made.segment for made in pool]
         values, features = np.zeros((0, len(pool))), None
         if isinstance(reward, FittedReward) and reward.encode is not None:
-            values, features = reward.value(segments), reward.encode(segments).astype(np.float64)
+            rows = reward.encode(segments)
+            values = replace(reward, encode=lambda _: rows).value(segments)
+            features = rows.astype(np.float64)
         names: dict[str, int] = {}
         context = [names.setdefault(one.prompt, len(names)) for one in segments if isinstance(one, Reply)]
         rounds = np.array([made.provenance.round for made in pool])

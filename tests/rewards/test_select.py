@@ -107,8 +107,18 @@ def test_golden_of_what_cannot_be_told_apart_the_largest_net_is_taken_else_the_l
 
 def test_golden_a_net_stands_by_its_weights_on_steps_alone():
     narrow, wide = (Candidate(replace(SMALL, width=width)) for width in (8, 16))
-    assert standing(wide, (3, 1), None) == parameters(wide, (3, 1), None) > standing(narrow, (3, 1), None) > 0
-    assert standing(FEW[1], (3, 1), None) == standing(replace(wide, text="minilm"), (3, 1), None) == 0
+    weights = parameters(wide, (3, 1), None)
+    assert standing(wide, (3, 1), None) == (False, weights) > standing(narrow, (3, 1), None) > (False, 0)
+    assert standing(FEW[1], (3, 1), None) == standing(replace(wide, text="minilm"), (3, 1), None) == (False, 0)
+
+
+def test_golden_what_reads_observations_alone_is_taken_before_what_reads_actions_too():
+    """Whatever the number of parameters, and of a larger net too."""
+    both = replace(FEW[2], config=replace(FEW[2].config, weighed=False))
+    alone = replace(both, config=replace(both.config, inputs="state", weighed=True))
+    order = {one.work: standing(one.work, (30, 1), None) for one in (both, alone, FEW[0])}
+    rows = scored(linear=-0.4)[FEW[1]]
+    assert pick({both: rows, alone: rows, FEW[0]: rows}, ALONE, order)[0] == alone
 
 
 def test_golden_one_member_is_never_taken_where_there_are_three():

@@ -128,16 +128,19 @@ def text_panel(base: RewardConfig, texts: Sequence[str]) -> list[Candidate]:
     return list(dict.fromkeys(found))
 
 
-def standing(work: Candidate, sizes: tuple[int, int], picture: tuple[int, int, int] | None) -> int:
-    """Of fits that answers cannot tell apart the one with the most of this is taken: the weights of a net on steps.
+def standing(work: Candidate, sizes: tuple[int, int], picture: tuple[int, int, int] | None) -> tuple[bool, int]:
+    """Of fits that answers cannot tell apart the one with the most of this is taken: what reads observations alone
+    before what reads actions too, then the weights of a net.
 
-    How likely answers are under a reward says little of what a policy makes of it, and the larger a reward is, the less
-    of what it promises is not so (Gao et al., arXiv:2210.10760, figure 1). Here that is not settled: with a fifth of
-    answers wrong the smallest of the tied ones cost .34 of what there was to gain and the largest .13 on the ten seeds
-    that suggested this, .16 and .15 on ten fresh ones. What reads texts is compared by its likelihood alone.
+    How likely answers are under a reward says little of what a policy makes of it. What an action is worth few answers
+    tell, and a policy makes the most of what was told wrong: on Pendulum-v1, 200 answers of a run and a fifth of them
+    turned round, rewards of observations alone served better in each of three sets of seeds. And the larger a
+    reward is, the less of what it promises is not so (Gao et al., arXiv:2210.10760, figure 1); that is not settled
+    here: a net of 256 x 2 lost .11 of what there was to gain on ten of those seeds, 64 x 2 .35, and .21, .16 on ten
+    others. What reads texts is compared by its likelihood alone.
     """
     net = work.config.kind in ("mlp", "cnn") and not work.text
-    return parameters(work, sizes, picture) if net else 0
+    return work.config.inputs == "state", parameters(work, sizes, picture) if net else 0
 
 
 def parameters(candidate: Candidate, sizes: tuple[int, int], picture: tuple[int, int, int] | None) -> int:

@@ -4,7 +4,7 @@ Candidates race (`halving.py`); what is left is compared by paired held-out log-
 or prompts. The rule is one standard error's (Breiman et al. 1984, section 3.4.3): all that are within one of the best
 are tied. The error is that of the paired difference to the best, and knows that answers about one episode share its
 luck. "No winner" is the usual case. Differs from the usual rule in: of the tied ones not the smallest is taken but the
-largest net, else the likeliest (`candidates.standing` says why), and the choice says so.
+one of the highest standing (`candidates.standing` says why), else the likeliest, and the choice says so.
 
 The score that chose is not the one that is reported. `confirmed` draws episodes again, chooses among the finalists by
 those drawn and scores the choice on answers about none of them (the bootstrap bias corrected cross-validation of
@@ -37,7 +37,7 @@ DRAWS = 200  # of the bootstrap
 LEAST = 3  # members that have a spread worth the name
 
 Score = Float[np.ndarray, "answer"]
-Order = Mapping[Candidate, int]  # the standing of each fit; of those that are tied the highest is taken
+Order = Mapping[Candidate, tuple[bool, int]]  # the standing of each fit; of those that are tied the highest is taken
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,9 @@ class Selection:
         """The choice in a sentence."""
         if self.tied == 1:
             return f"{self.chosen.name}: likelier than every other fit by more than one standard error."
-        if self.chosen.work == self.best.work:
-            return f"{self.chosen.name}: the likeliest of {self.tied} fits within one standard error."
-        return (
-            f"{self.chosen.name}: the largest net of {self.tied} fits that the answers cannot tell from the likeliest."
-        )
+        what = "the largest net" if self.chosen.kind in ("mlp", "cnn") and not self.chosen.text else "the likeliest"
+        alone = " on observations alone" if self.chosen.config.inputs == "state" else ""
+        return f"{self.chosen.name}: {what}{alone}, of {self.tied} fits that the answers cannot tell apart."
 
 
 def select(
@@ -219,7 +217,8 @@ def corrected(
     known = np.isfinite(table).all(0)
     table, rows = table[:, known], np.sort(groups[known], axis=1)
     rows[:, 1:][rows[:, 1:] == rows[:, :-1]] = -1  # a group that an answer touches twice is drawn once
-    rank = np.array([order[one.work] for one in scores])
+    places = sorted(set(order.values()))
+    rank = np.array([places.index(order[one.work]) for one in scores])
     several = np.array([one.config.members >= LEAST for one in scores])
     numbers, place = np.unique(rows, return_inverse=True)
     place, real, found = place.reshape(rows.shape), numbers >= 0, []

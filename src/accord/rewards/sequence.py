@@ -180,7 +180,7 @@ class Learner:
         config: SequenceConfig,
     ) -> None:
         self.decoder, self.config, self.prompts, self.responses = decoder, config, prompts, responses
-        self.parts = tuple(questions(part) for part in evidence.parts if len(part.annotator))
+        self.parts = asked(evidence)
         self.layout = Layout(self.parts, len(evidence.annotators))
         self.at, self.precision = self.layout.vectors()
         self.people = nn.Parameter(self.at.clone())
@@ -247,6 +247,11 @@ class Learner:
     def cut(self, some: Sequence[tuple[int, int]], tokens: int) -> list[list[tuple[int, int]]]:
         """Answers of so many tokens together, those of like length side by side; one at least."""
         return cut(sorted(some, key=lambda one: (self._tokens(one), one)), self._tokens, tokens)
+
+
+def asked(evidence: Evidence) -> tuple[Questions, ...]:
+    """The answers, kind by kind."""
+    return tuple(questions(part) for part in evidence.parts if len(part.annotator))
 
 
 def read(tokenizer: Tokenizer, replies: Sequence[Reply]) -> tuple[list[list[int]], list[list[int]]]:

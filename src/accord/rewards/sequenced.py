@@ -8,22 +8,19 @@ out: how well it foretells is measured on the next round's.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from accord import runtime
 from accord.backbones import text
 from accord.rewards import sequence
-from accord.rewards.annotators import Layout, Questions, log_likelihood, questions
+from accord.rewards.annotators import Layout
 from accord.rewards.features import Scaler
 from accord.rewards.fitted import FitReport, FittedReward
 from accord.rewards.nets import MLP
-from accord.rewards.sequence import SequenceReward, Values
+from accord.rewards.sequence import Values, asked
 from accord.rewards.settings import SequenceConfig
-from accord.types import Evidence, Reply
+from accord.types import Evidence
 
 
 def fit(evidence: Evidence, config: SequenceConfig, seed: int, version: int = 1) -> FittedReward:
@@ -31,11 +28,9 @@ def fit(evidence: Evidence, config: SequenceConfig, seed: int, version: int = 1)
     model, device = text.load(config.model), runtime.device("auto")
     model.decoder.moved(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
     found = sequence.fit(evidence, model, config, seed, version)
-    parts = tuple(questions(part) for part in evidence.parts if len(part.annotator))
-    layout = Layout(parts, len(evidence.annotators))
+    layout = Layout(asked(evidence), len(evidence.annotators))
     people = torch.stack([member["people"].cpu() for member in found.members])
     count = len(found.members)
-    train = _mean_log_likelihood(found, parts, layout.views(people), evidence)
     return FittedReward(
         version=version,
         net=MLP(count, 1, 0),
@@ -46,18 +41,6 @@ def fit(evidence: Evidence, config: SequenceConfig, seed: int, version: int = 1)
         scale=torch.ones(count),
         shift=torch.zeros(count),
         logits=found.scale,
-        report=FitReport(evidence.answers, train, math.nan, config.epochs),
+        report=FitReport(evidence.answers, math.nan, math.nan, config.epochs),
         encode=Values(found),
     )
-
-
-def _mean_log_likelihood(
-    found: SequenceReward, parts: tuple[Questions, ...], people: Mapping[str, Tensor], evidence: Evidence
-) -> float:
-    """Of the answers that it was fitted to, nats an answer, mean of members."""
-    values = found.values([one for one in evidence.segments if isinstance(one, Reply)]) * found.scale[:, None]
-    rows = []
-    for part in parts:
-        query = torch.arange(len(part.outcome)).expand(len(values), -1)
-        rows.append(log_likelihood(part, people, values[:, part.items.clamp_min(0)], query).numpy())
-    return float(np.concatenate(rows, 1).mean())

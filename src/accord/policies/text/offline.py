@@ -110,12 +110,12 @@ class Offline:
         """All answers, `epochs` times; or, on a reward, pairs of its own from at least `budget` responses."""
         began, before, updates, extra = time.perf_counter(), self.steps, 0, {}
         if isinstance(signal, LearnedReward):
-            most, number = signal.shaping.kl_budget or float("inf"), 0
+            budgeted, number = signal.shaping.kl_budget, 0
             while self.steps - before < budget:
                 judged, log_prob = self._own(signal, seed + number)
                 reference = self._reference(judged.prompts, judged.responses).sum(1)
                 self.kl = float((log_prob - reference).mean())
-                if self.kl > most:
+                if budgeted is not None and self.kl > budgeted:
                     break
                 done, extra = self._learn(judged, reference, self.config.beta, seed + number)
                 updates, number = updates + done, number + 1
