@@ -23,7 +23,7 @@ from accord.tuning.arms import Arm, configured
 from accord.tuning.budget import Budget
 from accord.tuning.confirm import Confirmed, verdict
 from accord.tuning.engine import Engine
-from accord.tuning.judge import JudgeName
+from accord.tuning.judge import JudgeName, in_turn
 from accord.tuning.ledger import Entry, Ledger, Spec, Watch
 from accord.tuning.portfolio import DEFAULT, portfolio
 from accord.tuning.search import FAIR, GENERATION, SEARCHING, SLACK, Plan, place_of, search
@@ -51,9 +51,9 @@ class Setting:
     rungs: tuple[int, ...]  # steps, shortest first
 
     def seeds(self, what: str) -> list[int]:
-        """Seeds for one purpose, shared with no other; even and odd in turn, by which recorded answers are split."""
+        """Seeds for one purpose, shared with no other."""
         n = {"race": PAIRED, "search": TUNED, "narrow": NARROWED}.get(what, self.settings.tune.confirm)
-        return [derive(self.settings.seed, "tune", what, i) // 2 * 2 + i % 2 for i in range(n)]
+        return in_turn([derive(self.settings.seed, "tune", what, i) for i in range(n)])
 
     def of(self, arm: Arm, values: Mapping[str, trials.Value], rung: int, seed: int) -> RunConfig:
         """A trial's configuration: fewer labels on shorter rungs, one for every round at least."""

@@ -1,8 +1,9 @@
 """A short race of policies between rewards that held-out answers cannot tell apart: how `accord select` ends.
 
 Every finalist teaches the configured algorithm on the same seeds, from recorded answers, and is judged by a reward of
-other answers (`judge.py`): its own likelihood chose it, so that may not judge it. The likeliest keeps its place unless
-another is better on every seed, which of five equally good ones happens once in 32.
+other answers (`judge.py`), at each seed of others: its own likelihood chose it, so that may not judge it, and one judge
+would be wrong in the same way at every seed. The first keeps its place unless another is better on every seed, which of
+five equally good ones happens once in 32.
 """
 
 from __future__ import annotations
@@ -43,15 +44,11 @@ def race(
     """Runs every finalist on every seed; the store is `settings.feedback.store`."""
     steps = max(LEAST, settings.policy.steps // SHARE)
     short = replace(settings, policy=replace(settings.policy, steps=min(steps, settings.policy.steps)))
+    seeds = judge.in_turn([derive(settings.seed, "finale", k) for k in range(SEEDS)])
     jobs = []
     for place, one in enumerate(finalists):
-        taught = replace(short, reward=replace(one.config, select="fixed"))
-        jobs += [
-            Job(
-                place * SEEDS + k, {**config.dump(taught), "seed": derive(settings.seed, "finale", k) % 2**31}, "reward"
-            )
-            for k in range(SEEDS)
-        ]
+        taught = config.dump(replace(short, reward=replace(one.config, select="fixed")))
+        jobs += [Job(place * SEEDS + k, {**taught, "seed": seed}, "reward") for k, seed in enumerate(seeds)]
     progress.announce(f"{len(finalists)} rewards are left: each teaches {SEEDS} short runs, judged by other answers.")
     engine, scores = start(), dict[int, float | None]()
     try:

@@ -1,11 +1,11 @@
 """What a trial is scored by: separate from what it learns from, and never shown to it.
 
     truth    the environment's own return of whole episodes. Only where `task.truth` declares that this is what is
-    wanted. teacher  a teacher watches whole episodes and rates each, with its noise, its short memory and its mistakes:
-    the one
+             wanted.
+    teacher  a teacher watches whole episodes and rates each, with its noise, its short memory and its mistakes: the one
              matched to the store's first answers where there are some, else the configured one. Each rating is a label.
     reward   a reward fitted to answers that the trial did not learn from scores whole episodes. Recorded answers are
-             split in two disjoint parts by episode or prompt, in two ways that take turns with the seed.
+             split in two disjoint parts by episode or prompt, in five ways that take turns with the seed.
 
 Evaluation: it may read the truth. Sees a policy's episodes on seeds of its own, the same for every configuration.
 """
@@ -41,7 +41,7 @@ JUDGED = (
 )
 LEAST = 60  # recorded answers: fewer leave a judge whose ranking is mostly noise
 MATCHED = 20  # decided comparisons from which a teacher can be matched
-WAYS = 2  # of splitting
+WAYS = 5  # of splitting: what is better on five seeds is so by five judges, whose mistakes are not the same
 PRIOR = 10.0  # answers' worth of the belief that one in ten is a lapse
 
 
@@ -162,6 +162,11 @@ def watched(task: ControlTask, acting: Acting, seed: int) -> list[tuple[Steps, F
 
 
 # -------------------------------------------------------------------------------------- recorded answers
+
+
+def in_turn(seeds: Sequence[int]) -> list[int]:
+    """Seeds just below these, with which recorded answers are split in every way in turn."""
+    return [max(0, seed // WAYS - 1) * WAYS + place % WAYS for place, seed in enumerate(seeds)]
 
 
 @lru_cache(maxsize=2 * WAYS)
