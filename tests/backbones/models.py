@@ -30,13 +30,18 @@ KINDS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 
 def made(kind: str, seed: int = 0, **more: Any) -> Any:
-    """A model of Transformers. Norms and biases are random too: as they usually begin, they would hide mistakes."""
-    transformers = pytest.importorskip("transformers", reason="transformers is not installed: no model was compared.")
+    """A model of Transformers."""
     family, said = KINDS[kind]
-    config = getattr(transformers, f"{family}Config")(**{**SIZES, **said, **more})
+    return randomly(family, {**SIZES, **said, **more}, seed)
+
+
+def randomly(family: str, said: Mapping[str, Any], seed: int = 0) -> Any:
+    """Norms and biases are random too: as they usually begin, they would hide mistakes."""
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed: no model was compared.")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = getattr(transformers, f"{family}ForCausalLM")(config).eval()
+        config = getattr(transformers, f"{family}Config")(**said)
+        model = transformers.AutoModelForCausalLM.from_config(config).eval()
         with torch.no_grad():
             for weight in model.parameters():
                 weight.copy_(torch.randn_like(weight) * (0.3 if weight.ndim == 1 else 0.1) + (weight.ndim == 1) * 0.7)

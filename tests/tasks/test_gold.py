@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,13 @@ def broken(prompt: str, response: str) -> float:
     if "sad" in response:
         raise ValueError(response)
     return float("nan") if "happy" in response else 1.0
+
+
+def test_golden_brief_is_the_logarithm_of_the_words_six_at_the_least():
+    scored = gold("brief")
+    assert scored is not None
+    found = scored.of([Reply("?", "word " * n) for n in (32, 12, 6, 1, 0)])
+    np.testing.assert_allclose(found, [-5.0, -math.log2(12), *[-math.log2(6)] * 3], rtol=1e-6)
 
 
 def test_golden_vader_is_that_of_the_package_and_its_reverse():

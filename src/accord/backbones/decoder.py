@@ -7,12 +7,13 @@ read once, whatever the number of its responses (`attention.Fork`), and no pad i
 one product, gate and up another; in decoding each row has a position of its own, so that rows of any length go on side
 by side.
 
-Weights are read by `backbones.weights`; adapters stand in `Projection` itself.
+Weights are read by `backbones.weights`; adapters stand in `Projection` itself. `backbones.foreign` is a decoder whose
+passes are Transformers'.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,16 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from accord.backbones.attention import Fork, attention, forked
+from accord.backbones.projection import Projection
+
+WHOLE = (("norm_attention", "input_layernorm"), ("norm_feed", "post_attention_layernorm"))  # ours, Transformers'
+NORMS = (("norm_query", "self_attn.q_norm"), ("norm_key", "self_attn.k_norm"))
+FUSED = {  # ours: Transformers', in the order of `Projection.parts`
+    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "out": ("self_attn.o_proj",),
+    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+    "down": ("mlp.down_proj",),
+}
 
 
 @dataclass(frozen=True)
@@ -69,48 +80,6 @@ class Cache:
     def rows(self, count: int, places: int) -> Cache:
         """The first rows and places, as views."""
         return Cache(self.keys[:, :count, :, :places], self.values[:, :count, :, :places])
-
-
-class Projection(nn.Module):
-    """x W' + b, of several outputs side by side, with a low-rank addition for each where adapters are there.
-
-    Low-rank adaptation: Hu et al., arXiv:2106.09685, equation 3; B starts at 0. `parts` are the rows of each output.
-    """
-
-    def __init__(self, inputs: int, parts: tuple[int, ...], bias: bool = False) -> None:
-        super().__init__()
-        self.parts = parts
-        self.weight = nn.Parameter(torch.empty(sum(parts), inputs))
-        self.bias = nn.Parameter(torch.zeros(sum(parts))) if bias else None
-        self.down: nn.Parameter | None = None  # [part x rank, input]
-        self.up: nn.ParameterList | None = None  # [output of the part, rank]
-        self.scale, self.adapted = 0.0, False
-
-    def adapt(self, rank: int, alpha: float, generator: torch.Generator) -> None:
-        """Adds adapters in float32: A by Kaiming's uniform law (the paper's code), B zero."""
-        inputs = self.weight.shape[1]
-        drawn = torch.rand(len(self.parts) * rank, inputs, generator=generator) * 2 - 1
-        self.down = nn.Parameter((drawn / inputs**0.5).to(self.weight.device))
-        self.up = nn.ParameterList([torch.zeros(rows, rank, device=self.weight.device) for rows in self.parts])
-        self.scale, self.adapted = alpha / rank, True
-
-    def forward(self, x: Float[Tensor, "*row input"]) -> Float[Tensor, "*row output"]:
-        out = F.linear(x, self.weight, self.bias)
-        if not self.adapted or self.down is None or self.up is None:
-            return out
-        low = F.linear(x, self.down.to(x.dtype) * self.scale).chunk(len(self.parts), -1)
-        added = [F.linear(one, up.to(x.dtype)) for one, up in zip(low, self.up, strict=True)]
-        return out + (added[0] if len(added) == 1 else torch.cat(added, -1))
-
-    @torch.no_grad()
-    def merged(self, whole: Callable[[Tensor], Tensor] = lambda tensor: tensor) -> Float[Tensor, "output input"]:
-        """The weight with its adapters added, in float32 on the way; `whole` puts divided tensors together."""
-        weight = whole(self.weight)
-        if not self.adapted or self.down is None or self.up is None:
-            return weight
-        low = whole(self.down).chunk(len(self.parts), 0)
-        added = torch.cat([whole(up) @ one for up, one in zip(self.up, low, strict=True)])
-        return (weight.float() + self.scale * added).to(weight.dtype)
 
 
 class Block(nn.Module):
@@ -191,6 +160,8 @@ class Decoder(nn.Module):
 
     cosine: Tensor
     sine: Tensor
+    steady = True  # a step is the same work whatever the numbers, so that a GPU can record it
+    turned: Sequence[str] = ()  # products whose weights stand the other way in Transformers
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -276,6 +247,40 @@ class Decoder(nn.Module):
     def projections(self) -> Iterator[tuple[str, Projection]]:
         """Every adaptable product with its name."""
         yield from ((name, one) for name, one in self.named_modules() if isinstance(one, Projection))
+
+    def placed(self) -> Iterator[tuple[Projection, list[str]]]:
+        """The same with the names that Transformers has for its parts."""
+        for i, block in enumerate(self.blocks):
+            for ours, theirs in FUSED.items():
+                yield getattr(block, ours), [f"model.layers.{i}.{name}" for name in theirs]
+
+    def named(self) -> list[tuple[Tensor, tuple[str, ...]]]:
+        """Every weight with the names of its parts in `LlamaForCausalLM`."""
+        found: list[tuple[Tensor, tuple[str, ...]]] = [
+            (self.embedding, ("model.embed_tokens.weight",)),
+            (self.norm, ("model.norm.weight",)),
+        ]
+        if self.output is not None:
+            found.append((self.output, ("lm_head.weight",)))
+        for i, block in enumerate(self.blocks):
+            kept = WHOLE + (NORMS if self.shape.normed else ())
+            found += [(getattr(block, ours), (f"model.layers.{i}.{theirs}.weight",)) for ours, theirs in kept]
+        for one, theirs in self.placed():
+            found.append((one.weight, tuple(f"{name}.weight" for name in theirs)))
+            if one.bias is not None:
+                found.append((one.bias, tuple(f"{name}.bias" for name in theirs)))
+        return found
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every weight under its name in Transformers, adapters merged."""
+        merged = {id(one.weight): one.merged() for _, one in self.projections()}
+        rows = {id(one.weight): one.parts for _, one in self.projections()}
+        rows |= {id(one.bias): one.parts for _, one in self.projections() if one.bias is not None}
+        found: dict[str, Tensor] = {}
+        for ours, theirs in self.named():
+            whole = merged.get(id(ours), ours).detach()
+            found |= zip(theirs, whole.split(rows.get(id(ours), (len(whole),))), strict=True)
+        return found
 
     def adapt(self, rank: int, alpha: float, seed: int) -> None:
         """Freezes every weight and adds adapters to every product (all linear layers: Schulman and others, 2025)."""

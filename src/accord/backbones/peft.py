@@ -8,7 +8,7 @@ a folder changes what the numbers mean, and is refused.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from accord.backbones.decoder import Decoder, Projection
-from accord.backbones.weights import FUSED
+from accord.backbones.decoder import Decoder
+from accord.backbones.projection import Projection
 from accord.types import InputError
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -27,7 +27,6 @@ PLAIN: Mapping[str, object] = {  # what these have to be, where they are said at
     "use_dora": False,
     "bias": "none",
     "lora_bias": False,
-    "fan_in_fan_out": False,
     "rank_pattern": {},
     "alpha_pattern": {},
     "modules_to_save": None,
@@ -45,12 +44,12 @@ def write(decoder: Decoder, folder: Path, base: str = "") -> None:
     """
     tensors: dict[str, Tensor] = {}
     ranks, scales, targets = set[int](), set[float](), set[str]()
-    for one, names in _placed(decoder):
+    for one, names in decoder.placed():
         if one.down is None or one.up is None:
             continue
         for name, low, high in zip(names, one.down.chunk(len(one.parts)), one.up, strict=True):
-            tensors[f"{name}.lora_A.weight"] = low.detach().float().cpu().clone()
-            tensors[f"{name}.lora_B.weight"] = high.detach().float().cpu().clone()
+            tensors[f"{WITHIN}{name}.lora_A.weight"] = low.detach().float().cpu().clone()
+            tensors[f"{WITHIN}{name}.lora_B.weight"] = high.detach().float().cpu().clone()
             targets.add(name.rsplit(".", 1)[1])
         ranks.add(one.up[0].shape[1])
         scales.add(one.scale)
@@ -66,6 +65,7 @@ def write(decoder: Decoder, folder: Path, base: str = "") -> None:
         "lora_dropout": 0.0,
         "target_modules": sorted(targets),
         "bias": "none",
+        "fan_in_fan_out": bool(decoder.turned),
         "inference_mode": True,
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -78,11 +78,11 @@ def read(decoder: Decoder, folder: Path) -> None:
 
     Raises InputError for a folder without any, of another kind, or made for a model of other sizes.
     """
-    rank, alpha = _config(folder)
+    rank, alpha = _config(folder, bool(decoder.turned))
     tensors = _tensors(folder)
     found: list[tuple[Projection, list[tuple[Tensor, Tensor] | None]]] = []
-    for one, names in _placed(decoder):
-        pairs = [_pair(tensors, name, (rank, one.weight.shape[1]), rows, folder)
+    for one, names in decoder.placed():
+        pairs = [_pair(tensors, WITHIN + name, (rank, one.weight.shape[1]), rows, folder)
                  for name, rows in zip(names, one.parts, strict=True)]  # fmt: skip
         if any(pair is not None for pair in pairs):
             found.append((one, pairs))
@@ -94,19 +94,13 @@ def read(decoder: Decoder, folder: Path) -> None:
         _put(one, pairs, rank, alpha)
 
 
-def _placed(decoder: Decoder) -> Iterator[tuple[Projection, Sequence[str]]]:
-    """Every product with PEFT's name of each of its parts."""
-    for layer, block in enumerate(decoder.blocks):
-        for ours, theirs in FUSED.items():
-            yield getattr(block, ours), [f"{WITHIN}model.layers.{layer}.{name}" for name in theirs]
-
-
-def _config(folder: Path) -> tuple[int, float]:
+def _config(folder: Path, turned: bool) -> tuple[int, float]:
     """Rank, and alpha as if the scale were alpha over rank."""
     try:
         config: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         kind, rank, alpha = config["peft_type"], int(config["r"]), float(config["lora_alpha"])
-        odd = [key for key, plain in PLAIN.items() if config.get(key, plain) not in (plain, None)]
+        usual = {**PLAIN, "fan_in_fan_out": turned}
+        odd = [key for key, plain in usual.items() if config.get(key, plain) not in (plain, None)]
         rooted = bool(config.get("use_rslora"))  # Kalajdzievski, arXiv:2312.03732: alpha over the root of the rank
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{folder} holds no adapters of PEFT ({error!r}): name a folder with {CONFIG}.") from error

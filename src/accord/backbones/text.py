@@ -1,7 +1,7 @@
 """A language model by its name or place: weights and tokenizer together.
 
 smollm2            SmolLM2-135M-Instruct, brought by `accord fetch smollm2`
-FOLDER             as Transformers writes it
+FOLDER             as Transformers writes it; run by our decoder, or by Transformers where it is of another family
 FILE.gguf          converted once into a folder, which is kept in the cache
 FILE.bin           of llama2.c, with tok512.bin beside it
 """
@@ -41,10 +41,18 @@ def load(name: str, dtype: torch.dtype = torch.float32, chat: bool | None = None
         found = LanguageModel(decoder, tokenizer, weights.config_of(decoder.shape), place)
     else:
         folder = _folder(name)
-        config = weights.described(folder).config
-        found = LanguageModel(weights.read(folder, dtype), tokens.FolderTokens(folder, chat), config, folder)
+        config = weights.configuration(folder)
+        decoder = _foreign(folder, dtype) if weights.beyond(config) else weights.read(folder, dtype)
+        found = LanguageModel(decoder, tokens.FolderTokens(folder, chat), config, folder)
     tokens.check(found.tokenizer, found.decoder.shape.vocabulary, name)
     return found
+
+
+def _foreign(folder: Path, dtype: torch.dtype) -> Decoder:
+    """A model that Transformers has to run."""
+    from accord.backbones import foreign  # which imports Transformers: seconds that others need not wait for
+
+    return foreign.read(folder).moved(torch.device("cpu"), dtype)
 
 
 def _folder(name: str) -> Path:

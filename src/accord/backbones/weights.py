@@ -24,14 +24,6 @@ CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.
 PICKLED = ("pytorch_model*.bin", "*.pt", "*.pth")
 NEEDLESS = ("lm_head.weight", "rotary_emb.inv_freq")  # the embedding once more; what is computed
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3")
-WHOLE = (("norm_attention", "input_layernorm"), ("norm_feed", "post_attention_layernorm"))  # ours, theirs
-NORMS = (("norm_query", "self_attn.q_norm"), ("norm_key", "self_attn.k_norm"))
-FUSED = {  # ours: theirs, in the order of `Projection.parts`
-    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-    "out": ("self_attn.o_proj",),
-    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
-    "down": ("mlp.down_proj",),
-}
 
 
 @dataclass(frozen=True)
@@ -42,16 +34,24 @@ class Described:
     config: Mapping[str, Any]
 
 
-def described(folder: Path) -> Described:
-    """Reads `config.json`. Raises InputError for a folder without one, or an architecture that is not known."""
+def configuration(folder: Path) -> dict[str, Any]:
+    """`config.json` as it is. Raises InputError for a folder without one."""
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{folder} holds no language model ({error}): name a folder with {CONFIG}.") from error
+    if not isinstance(config, dict):
+        raise InputError(f"{folder / CONFIG} says no whole shape (it is no object): restore the file.")
+    return config
+
+
+def described(folder: Path) -> Described:
+    """Reads `config.json`. Raises InputError for a folder without one, or an architecture that is not known."""
+    config = configuration(folder)
     try:
-        if beyond := _beyond(config):
+        if other := beyond(config):
             raise InputError(
-                f"{folder} has {beyond}, which cannot be read; what can is {', '.join(FAMILIES)} as they usually are: "
+                f"{folder} has {other}, which cannot be read; what can is {', '.join(FAMILIES)} as they usually are: "
                 "name such a model."
             )
         return Described(_shape(config), config)
@@ -66,7 +66,7 @@ def _rope(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**said, "rope_theta": base, "rope_type": said.get("rope_type", said.get("type", "default"))}
 
 
-def _beyond(config: Mapping[str, Any]) -> str:
+def beyond(config: Mapping[str, Any]) -> str:
     """What a configuration asks for that `Shape` cannot say; empty where there is nothing."""
     family, rope = config.get("model_type"), _rope(config)
     asked = (
@@ -152,7 +152,7 @@ def from_named(shape: Shape, tensors: Mapping[str, Tensor], dtype: torch.dtype, 
     decoder.cosine, decoder.sine = fresh.cosine, fresh.sine  # which stay in float32
     known: set[str] = set()
     with torch.no_grad():
-        for ours, theirs in named(decoder):
+        for ours, theirs in decoder.named():
             try:
                 found = torch.cat([tensors[name] for name in theirs])
             except KeyError as error:
@@ -169,27 +169,6 @@ def from_named(shape: Shape, tensors: Mapping[str, Tensor], dtype: torch.dtype, 
     return decoder
 
 
-def named(decoder: Decoder) -> list[tuple[Tensor, tuple[str, ...]]]:
-    """Every weight with the names of its parts in `LlamaForCausalLM`."""
-    found: list[tuple[Tensor, tuple[str, ...]]] = [
-        (decoder.embedding, ("model.embed_tokens.weight",)),
-        (decoder.norm, ("model.norm.weight",)),
-    ]
-    if decoder.output is not None:
-        found.append((decoder.output, ("lm_head.weight",)))
-    for i, block in enumerate(decoder.blocks):
-        at = f"model.layers.{i}."
-        found += [(getattr(block, ours), (f"{at}{theirs}.weight",)) for ours, theirs in WHOLE]
-        if decoder.shape.normed:
-            found += [(getattr(block, ours), (f"{at}{theirs}.weight",)) for ours, theirs in NORMS]
-        for ours, theirs in FUSED.items():
-            one = getattr(block, ours)
-            found.append((one.weight, tuple(f"{at}{name}.weight" for name in theirs)))
-            if one.bias is not None:
-                found.append((one.bias, tuple(f"{at}{name}.bias" for name in theirs)))
-    return found
-
-
 def write(
     decoder: Decoder,
     config: Mapping[str, Any],
@@ -199,13 +178,7 @@ def write(
 ) -> None:
     """A folder that Transformers and vLLM load; adapters are merged. `head` stands in place of the output."""
     folder.mkdir(parents=True, exist_ok=True)
-    merged = {id(one.weight): one.merged() for _, one in decoder.projections()}
-    rows = {id(one.weight): one.parts for _, one in decoder.projections()}
-    rows |= {id(one.bias): one.parts for _, one in decoder.projections() if one.bias is not None}
-    tensors: dict[str, Tensor] = {}
-    for ours, theirs in named(decoder):
-        whole = merged.get(id(ours), ours).detach().to("cpu", dtype)
-        tensors |= zip(theirs, whole.split(rows.get(id(ours), (len(whole),))), strict=True)
+    tensors = {name: one.to("cpu", dtype) for name, one in decoder.tensors().items()}
     if head is not None:
         tensors.pop("lm_head.weight", None)
         tensors |= {name: one.detach().to("cpu", dtype) for name, one in head.items()}

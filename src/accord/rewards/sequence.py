@@ -90,7 +90,12 @@ class SequenceReward:
         """
         put(self.decoder, self.members[member])
         pad = int(self.tokenizer.end == 0)
-        kind = FAMILIES[str(like.config["model_type"])]
+        kind = FAMILIES.get(str(like.config["model_type"]))
+        if kind is None:
+            raise InputError(
+                f"the reward stands on a {like.config['model_type']}, and sequence classifiers are written of "
+                f"{', '.join(FAMILIES)} alone: name such a model in reward.sequence.model."
+            )
         said = {**like.config, "architectures": [f"{kind}ForSequenceClassification"], "pad_token_id": pad}
         said |= {"num_labels": 1, "id2label": {"0": "reward"}, "label2id": {"reward": 0}}
         head = {"score.weight": (self.members[member]["head"] / self.scale[member])[None]}

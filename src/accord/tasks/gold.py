@@ -2,6 +2,7 @@
 
 vader            how friendly the words are, from -1 to 1 (the package vaderSentiment; Hutto and Gilbert 2014)
 vader-negative   the reverse
+brief            how few words there are: minus the logarithm to the base 2 of their number, which is 6 at the least
 module:NAME      a Python function of prompt and response, as module:package.function
 http://..., https://...   POST of {"prompt", "response"} as JSON, answered by {"score"} or a bare number
 """
@@ -23,6 +24,7 @@ from accord.types import InputError, NotFinite, Reply
 
 Score = Callable[[str, str], Any]  # of a prompt and a response; whether it is a number is looked at
 
+FEW = 6  # words: an answer of fewer is no better
 SECONDS = 60.0  # that an endpoint may take for one response
 LARGEST = 1 << 20  # bytes of its answer that are read
 
@@ -68,11 +70,20 @@ def gold(name: str) -> Gold | None:
         return None
     if name in ("vader", "vader-negative"):
         return Gold(name, _vader(-1.0 if name == "vader-negative" else 1.0))
+    if name == "brief":
+        return Gold(name, brief)
     if name.startswith("module:"):
         return Gold(name, _function(name.removeprefix("module:")))
     if name.startswith(("http://", "https://")):
         return Gold(name, _endpoint(name))
-    raise InputError(f'task.gold is "{name}": use vader, vader-negative, module:package.function or http://HOST/PATH.')
+    raise InputError(
+        f'task.gold is "{name}": use vader, vader-negative, brief, module:package.function or http://HOST/PATH.'
+    )
+
+
+def brief(prompt: str, response: str) -> float:
+    """-log2 of the number of words, `FEW` at the least."""
+    return -math.log2(max(FEW, len(response.split())))
 
 
 def _vader(sign: float) -> Score:

@@ -26,7 +26,7 @@ class TextConfig:
     id: str = "text"
     model: str = "smollm2"  # a name, a folder of Transformers, a .gguf file or a .bin file of llama2.c
     prompts: tuple[str, ...] | str = ()  # or a file of them: JSON lines that have "prompt", or a text a line
-    gold: str = ""  # vader | vader-negative | module:package.function | http://HOST/PATH; "": people alone know
+    gold: str = ""  # vader | vader-negative | brief | module:package.function | http://HOST/PATH; "": people alone know
     chat: bool | None = None  # through the model's chat template; None: where it has one
     heldout: float = 0.25  # share of the prompts that evaluation alone sees
     responses: int = 4  # to one prompt, of which two are compared
