@@ -147,6 +147,8 @@ def told(work: Work) -> Evidence:
 def reward(work: Work, steps: Steps) -> list[dict[str, float]]:
     """All weights of a model with a head."""
     model, evidence = text.load(str(work.model), chat=False), told(work)
+    device = torch.device("cpu")
+    model.decoder.moved(device, text.quickest(model.decoder, device))
     config = SequenceConfig(rank=0, minibatch=work.batch, learning_rate=work.rate)
     replies = [one for one in evidence.segments if isinstance(one, Reply)]
     learner = Learner(model.decoder, evidence, *read(model.tokenizer, replies), config)

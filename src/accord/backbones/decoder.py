@@ -130,9 +130,11 @@ class Block(nn.Module):
         keys, values = cache
         keys[place[0], :, place[1]] = key
         values[place[0], :, place[1]] = value
-        asked = (query * shape.head**-0.5).view(len(x), shape.kv_heads, -1, shape.head)
-        weight = (asked @ keys.transpose(2, 3) + hidden).softmax(-1, dtype=torch.float32).to(x.dtype)
-        return self._fed(x + self.out((weight @ values).flatten(1)))
+        asked = query.reshape(len(x), shape.kv_heads, -1, shape.head)  # heads that read the same keys, as if times
+        if not x.is_cuda:
+            return self._fed(x + self.out(F.scaled_dot_product_attention(asked, keys, values, hidden).flatten(1)))
+        weight = (asked * shape.head**-0.5 @ keys.transpose(2, 3) + hidden).softmax(-1, dtype=torch.float32)
+        return self._fed(x + self.out((weight.to(x.dtype) @ values).flatten(1)))
 
     def _attended(self, x: Tensor, turn: tuple[Tensor, Tensor]) -> Float[Tensor, "*token head number"]:
         """Queries, keys and values beside each other, the first two turned by their positions."""

@@ -15,12 +15,14 @@ from typing import Any
 
 import torch
 
+from accord import runtime
 from accord.backbones import fetch, gguf, story, tokens, weights
 from accord.backbones.decoder import Decoder
 from accord.backbones.tokens import Tokenizer
 from accord.types import InputError
 
 SMALL, STORY_TOKENS = "smollm2", "tok512.bin"
+LARGE = 10**8  # weights from which a processor learns in bfloat16: 1.4 times as fast at 135 million
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +48,13 @@ def load(name: str, dtype: torch.dtype = torch.float32, chat: bool | None = None
         found = LanguageModel(decoder, tokens.FolderTokens(folder, chat), config, folder)
     tokens.check(found.tokenizer, found.decoder.shape.vocabulary, name)
     return found
+
+
+def quickest(decoder: Decoder, device: torch.device) -> torch.dtype:
+    """The precision in which it learns fastest there: bfloat16 on a GPU, and where a processor gains by it."""
+    weights = sum(one.numel() for one in decoder.parameters())
+    low = device.type == "cuda" or (weights >= LARGE and runtime.products().bfloat16)
+    return torch.bfloat16 if low else torch.float32
 
 
 def _foreign(folder: Path, dtype: torch.dtype) -> Decoder:

@@ -24,9 +24,9 @@ from accord.types import Evidence
 
 
 def fit(evidence: Evidence, config: SequenceConfig, seed: int, version: int = 1) -> FittedReward:
-    """A model of its own, on a GPU in bfloat16 where there is one. Raises InputError as `sequence.fit`."""
+    """A model of its own, on a GPU where there is one. Raises InputError as `sequence.fit`."""
     model, device = text.load(config.model), runtime.device("auto")
-    model.decoder.moved(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
+    model.decoder.moved(device, text.quickest(model.decoder, device))
     found = sequence.fit(evidence, model, config, seed, version)
     layout = Layout(asked(evidence), len(evidence.annotators))
     people = torch.stack([member["people"].cpu() for member in found.members])

@@ -43,6 +43,22 @@ def test_golden_the_cheapest_token_that_reaches_the_noise_is_drawn():
     assert log.exp().tolist() == pytest.approx([0.5, 0.5, 0.3, 0.2])
 
 
+@pytest.mark.parametrize("words", [1, 2, 3, 97, 512, 1000])
+def test_golden_a_draw_by_stretches_is_the_inverse_of_the_whole_sum(words):
+    generator = torch.Generator().manual_seed(words)
+    logits = 3.0 * torch.randn(200, words, generator=generator)
+    logits = logits.masked_fill(torch.rand(logits.shape, generator=generator) < 0.3, float("-inf"))
+    logits[:, words // 2] = 0.0
+    noise = torch.rand(200, generator=generator)
+    noise[:2] = torch.tensor([0.0, 1.0 - 2.0**-24])
+    reached = logits.double().softmax(1).cumsum(1)
+    token, log = draw(logits, noise, Sampling())
+    assert torch.isfinite(log).all()  # never one that has no odds
+    assert torch.allclose(log, logits.log_softmax(1).gather(1, token[:, None])[:, 0], atol=1e-5)
+    upper = reached.gather(1, token[:, None])[:, 0]
+    assert (upper > noise - 1e-5).all() and (upper - log.double().exp() <= noise + 1e-5).all()
+
+
 def test_golden_greedy_takes_the_likeliest():
     token, log = draw(torch.tensor([[0.1, 2.0, -1.0]]), torch.tensor([0.99]), Sampling(temperature=0.0))
     assert token.tolist() == [1] and log.item() == pytest.approx(

@@ -22,14 +22,13 @@ from accord import runtime
 from accord.backbones.batches import foretold, micro_batches
 from accord.backbones.masters import Masters
 from accord.backbones.sharding import ALONE, Share, shard, whole
-from accord.backbones.text import LanguageModel
+from accord.backbones.text import LanguageModel, quickest
 from accord.policies.text.rollout import Engine
 from accord.policies.text.served import Served
 from accord.ranges import inside
 from accord.types import InputError, Reply
 
 RATE, RATE_WEIGHTS, RATE_POWER, ADAPTED = 3e-6, 1e9, 0.6, 10.0
-LARGE = 10**8  # weights from which a processor learns in bfloat16: 1.4 times as fast at 135 million
 
 
 @dataclass(frozen=True)
@@ -57,25 +56,19 @@ def rate(config: ActorConfig, weights: int) -> float:
     return found * ADAPTED if config.rank else found
 
 
-def precision(config: ActorConfig, weights: int, device: torch.device) -> torch.dtype:
-    """What the weights are held in: as configured, or bfloat16 where products of this size are faster so."""
-    quick = device.type == "cuda" or (weights >= LARGE and runtime.products().bfloat16)
-    auto = "bfloat16" if quick else "float32"
-    return torch.bfloat16 if (auto if config.precision == "auto" else config.precision) == "bfloat16" else torch.float32
-
-
 class Actor:
     """One model in its parts. With several processes each has all of this, and a share of the weights that move."""
 
     def __init__(self, model: LanguageModel, config: ActorConfig, seed: int, share: Share = ALONE) -> None:
         self.tokenizer, self.config, self.share = model.tokenizer, config, share
         device = runtime.device(config.device)
-        count = sum(one.numel() for one in model.decoder.parameters())
-        self.decoder = model.decoder.moved(device, precision(config, count, device))
+        dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(config.precision)
+        self.decoder = model.decoder.moved(device, dtype or quickest(model.decoder, device))
         if device.type == "cuda":
             self.decoder.compiled()
         self.acting = self.frozen = self.decoder
         self.served = None
+        count = sum(one.numel() for one in self.decoder.parameters())
         if config.rank:
             if not config.server:
                 self.acting = copy.deepcopy(self.decoder)

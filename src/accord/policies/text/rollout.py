@@ -25,6 +25,7 @@ from accord.types import InputError
 PLACES = 64  # a cache grows by so many
 READ, CAPTURED_READ = 16, 128  # attention reads whole stretches of so many places
 LOOK = 8  # steps between looks at who has ended
+LAST = 1.0 - 2.0**-22  # as near 1 as a product with it stays below the other factor
 LEAVE = 0.75  # rows close up where no more than this share goes on
 RANGES = {
     "temperature": (0.0, 10.0),
@@ -277,7 +278,9 @@ def draw(
 ) -> tuple[Int[Tensor, "row"], Float[Tensor, "row"]]:
     """A token for each row, and its log-probability under the distribution it was drawn from.
 
-    The first token whose cumulative probability exceeds `noise`, which is uniform in [0, 1).
+    The first token whose cumulative probability exceeds `noise`, which is uniform in [0, 1): first the stretch of it is
+    found, then its place there, since a sum that runs over a whole vocabulary is slow. Rounding leads to no token of
+    odds 0.
     """
     logits = logits.float()
     if sampling.temperature == 0.0:
@@ -287,11 +290,19 @@ def draw(
     logits = logits / sampling.temperature
     if not sampling.whole:
         logits = narrowed(logits, sampling)
-    total = logits.logsumexp(1, keepdim=True)
-    reached = (logits - total).exp().cumsum(1)
-    aim = (noise * reached[:, -1]).unsqueeze(1)  # rounding leaves the last sum a little off 1
-    token = torch.searchsorted(reached, aim, right=True)[:, 0].clamp(max=logits.shape[1] - 1)
-    return token, logits.gather(1, token[:, None])[:, 0] - total[:, 0]
+    many = 1 << (logits.shape[1].bit_length() // 2)  # tokens of a stretch
+    highest = logits.amax(1, keepdim=True)
+    odds = torch.nn.functional.pad((logits - highest).exp_(), (0, -logits.shape[1] % many)).unflatten(1, (-1, many))
+    stretches = odds.sum(2)
+    reached = stretches.cumsum(1)
+    aim = noise.clamp(max=LAST).unsqueeze(1) * reached[:, -1:]
+    which = torch.searchsorted(reached, aim, right=True).clamp(max=stretches.shape[1] - 1)  # beyond: odds that are NaN
+    left = (aim - reached.gather(1, which)) / stretches.gather(1, which) + 1.0  # of that stretch, between 0 and 1
+    within = odds.gather(1, which[:, :, None].expand(-1, -1, many))[:, 0].cumsum(1)
+    token = which * many + torch.searchsorted(within, left.clamp(0.0, LAST) * within[:, -1:], right=True)
+    token = token.clamp(max=logits.shape[1] - 1)
+    log = logits.gather(1, token) - highest - reached[:, -1:].log()
+    return token[:, 0], log[:, 0]
 
 
 def narrowed(logits: Float[Tensor, "row token"], sampling: Sampling) -> Float[Tensor, "row token"]:
