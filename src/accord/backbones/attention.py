@@ -62,9 +62,21 @@ def attention(
     value: Float[Tensor, "row time kv number"],
 ) -> Float[Tensor, "row time head number"]:
     """Causal: a token reads those before it and itself."""
-    query, key, value = (x.transpose(1, 2) for x in (query, key, value))
-    grouped = query.shape[1] != key.shape[1]
-    return F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=grouped).transpose(1, 2)
+    return _attended(query, key, value, None)
+
+
+def _attended(
+    query: Float[Tensor, "row time head number"],
+    key: Float[Tensor, "row read kv number"],
+    value: Float[Tensor, "row read kv number"],
+    reads: Bool[Tensor, "row 1 time read"] | None,
+) -> Float[Tensor, "row time head number"]:
+    """Causal where `reads` is None. In float32 on a processor, whose kernel takes twice as long for bfloat16."""
+    wanted = query.dtype if query.is_cuda else torch.float32
+    laid = [x.to(wanted).transpose(1, 2) for x in (query, key, value)]
+    grouped = query.shape[2] != key.shape[2]
+    mixed = F.scaled_dot_product_attention(*laid, attn_mask=reads, is_causal=reads is None, enable_gqa=grouped)
+    return mixed.transpose(1, 2).to(query.dtype)
 
 
 def forked(
@@ -79,14 +91,10 @@ def forked(
     asked = own[:, :, :heads]
     both = torch.cat([above[:, :, heads:].index_select(0, by.stem), own[:, :, heads:]], 1)
     read, told = both.split(kv, 2)
-    grouped = heads != kv
-    if grouped and x.is_cuda:  # with a mask no kernel there reads grouped heads
+    if heads != kv and x.is_cuda:  # with a mask no kernel there reads grouped heads
         read, told = (one.repeat_interleave(heads // kv, 2) for one in (read, told))
-        grouped = False
-    branch = F.scaled_dot_product_attention(
-        *(one.transpose(1, 2) for one in (asked, read, told)), attn_mask=by.reads, enable_gqa=grouped
-    )
-    mixed = torch.cat([stem.flatten(0, 1), branch.transpose(1, 2).flatten(0, 1)])
+    branch = _attended(asked, read, told, by.reads)
+    mixed = torch.cat([stem.flatten(0, 1), branch.flatten(0, 1)])
     return _Moved.apply(mixed, by.back, by.there, by.pads)
 
 

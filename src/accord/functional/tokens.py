@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-PIECE, PIECE_GPU = 2**23, 2**28  # logits at once: 32 MiB in float32, and a GiB where launches are what costs
+PIECE, PIECE_GPU = 2**25, 2**28  # logits at once: 128 MiB in float32, and a GiB where launches are what costs
 
 
 def token_log_prob(

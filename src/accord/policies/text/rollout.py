@@ -287,7 +287,8 @@ def draw(
         log = logits.log_softmax(1)
         best = log.argmax(1)
         return best, log.gather(1, best[:, None])[:, 0]
-    logits = logits / sampling.temperature
+    if sampling.temperature != 1.0:
+        logits = logits / sampling.temperature
     if not sampling.whole:
         logits = narrowed(logits, sampling)
     many = 1 << (logits.shape[1].bit_length() // 2)  # tokens of a stretch
