@@ -144,7 +144,7 @@ def test_invariance_stopped_and_resumed_it_ends_the_same(model: str, other: str,
 @pytest.mark.slow
 def test_invariance_stopped_and_resumed_with_a_language_model_as_the_reward(model: str, tmp_path: Path, capsys):
     own = {"model": model, "rank": 2, "members": 2, "minibatch": 4, "learning_rate": 1e-2}
-    asked = settings(model, reward__kind="sequence", reward__sequence=own)
+    asked = settings(model, reward__kind="sequence", reward__sequence=own, policy__rank=2)  # both on one frozen model
     whole, folder = tmp_path / "whole", tmp_path / "run"
     build.run(asked, whole)
     for stage in ("fit", "improve"):

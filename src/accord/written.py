@@ -15,6 +15,7 @@ import numpy as np
 
 from accord import checkpoints, config, loop, measure, records, runtime, winning
 from accord.backbones import sentences, text
+from accord.backbones.text import LanguageModel
 from accord.feedback.evidence import pack
 from accord.feedback.person import Person
 from accord.feedback.probes import repeated
@@ -69,7 +70,11 @@ class Writing:
         self.settings, self.store, self.out = settings, store, out
         self.task = TextTask(settings.text, runtime.derive(settings.seed, "prompts"))
         self.policy, self.write = self._policy(self.task)
-        self.memory = None if isinstance(self.policy, BestOfN) else fitted(self.policy, self.task.prompts)
+        reward = settings.reward
+        beside = sequenced.held(reward.sequence) if reward.kind == "sequence" and not self._shares() else 0
+        self.memory = None
+        if not isinstance(self.policy, BestOfN):
+            self.memory = fitted(self.policy, self.task.prompts, beside=beside)
         self.answers: Evidence | None = None  # those that the last reward was fitted to
         self.readings = readings_of(settings.reward.text)
         self.annotator = self._annotator()
@@ -199,7 +204,7 @@ class Writing:
         """One reward: the configured one, or the one that answers prefer by now. Encoders are fitted anew with it."""
         self.answers = evidence
         if self.settings.reward.kind == "sequence":
-            own = sequenced.fit(evidence, self.settings.reward.sequence, seed, version)
+            own = sequenced.fit(evidence, self.settings.reward.sequence, seed, version, self._frozen())
             return [own], measure.fit_record(own)
         last = before[0] if before and isinstance(before[0], FittedReward) else None
         candidates = text_panel(self.settings.reward, self.readings)
@@ -212,6 +217,17 @@ class Writing:
         why = last.why if last is not None and same else choice.why
         record = {**measure.fit_record(fitted), "choice": choice.record()}
         return [replace(fitted, chosen=one.name, why=why)], record
+
+    def _shares(self) -> bool:
+        """Whether the reward stands on the model below the policy's adapters."""
+        policy, reward, task = self.settings.writes, self.settings.reward.sequence, self.settings.text
+        same = bool(reward.shared and reward.rank and reward.model == task.model and task.chat is None)
+        return same and not isinstance(policy, BestOfNConfig) and policy.rank > 0
+
+    def _frozen(self) -> LanguageModel | None:
+        """That model, for a reward to put its own adapters on."""
+        actor = self.policy.actor
+        return LanguageModel(actor.decoder.twin(), actor.tokenizer, {}, Path(".")) if self._shares() else None
 
     def _choice(
         self, evidence: Evidence, candidates: list[Candidate], kept: Candidate, last: FittedReward | None, seed: int

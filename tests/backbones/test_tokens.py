@@ -56,6 +56,7 @@ def test_contract_a_model_with_its_tokenizer_is_loaded_whole(tmp_path: Path):
     model = text.load(str(tmp_path))
     assert (model.place, model.config["model_type"]) == (tmp_path, "llama")
     assert model.tokenizer.asked("why")[-1] == 4 and model.decoder.shape.vocabulary == VOCABULARY
+    assert text.numbers(str(tmp_path)) == sum(one.numel() for one in model.decoder.parameters())
 
 
 def spoil(folder: Path, what: str) -> None:

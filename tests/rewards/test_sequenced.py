@@ -51,6 +51,27 @@ def test_contract_it_stays_through_a_save(tmp_path: Path):
     np.testing.assert_array_equal(again.value(replies), reward.value(replies))
 
 
+def test_golden_on_a_policy_s_frozen_weights_it_is_the_same_reward():
+    """The policy keeps its adapters, and no weight is held twice."""
+    evidence, own = compared(24), model(3)
+    alone = sequenced.fit(evidence, QUICK, 5, model=model(3))
+    own.decoder.adapt(2, 4.0, seed=1)
+    with torch.no_grad():
+        for _, one in own.decoder.projections():
+            for high in one.up or ():
+                high.fill_(0.1)
+    before = {name: one.clone() for name, one in own.decoder.named_parameters()}
+    beside = sequenced.fit(evidence, QUICK, 5, model=replace(own, decoder=own.decoder.twin()))
+    replies = [one for one in evidence.segments if isinstance(one, Reply)]
+    np.testing.assert_array_equal(beside.value(replies), alone.value(replies))
+    assert isinstance(beside.encode, Values)
+    theirs = {id(one) for one in beside.encode.reward.decoder.parameters()}
+    shared = [one for one in own.decoder.parameters() if not one.requires_grad]
+    assert shared and all(id(one) in theirs for one in shared)
+    for name, one in own.decoder.named_parameters():
+        assert torch.equal(one, before[name])
+
+
 def test_contract_other_fits_say_that_it_is_not_theirs():
     with pytest.raises(InputError, match=r'reward\.kind is "sequence", a language model that a run of text fits'):
         fit_rows(compared(4), RewardConfig(kind="sequence"), discrete=False, terminates=False, seed=0)

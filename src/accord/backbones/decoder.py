@@ -13,6 +13,7 @@ passes are Transformers'.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -290,6 +291,14 @@ class Decoder(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         for _, one in self.projections():
             one.adapt(rank, alpha, generator)
+
+    def twin(self) -> Decoder:
+        """Another on the same weights, not copies of them, without adapters: there is room for its own."""
+        found = copy.deepcopy(self, {id(one): one for one in (*self.parameters(), *self.buffers())})
+        for _, one in found.projections():
+            one.down = one.up = None
+            one.adapted = False
+        return found
 
     @contextmanager
     def bare(self) -> Iterator[None]:

@@ -38,7 +38,7 @@ class Wanted:
 class MemoryPlan:
     """What will fit, in bytes, and how: `memory` tokens in a micro-batch, blocks computed again or kept."""
 
-    lasting: int  # moments, gradients, the cache of what is written
+    lasting: int  # moments, gradients, the cache of what is written; what lies beside
     by_token: int  # that a token of a micro-batch leaves for the way back
     free: int
     asked: int  # tokens of a micro-batch, as configured
@@ -59,12 +59,13 @@ class MemoryPlan:
         return f"{said}; to fit, {' and '.join(done)}." if done else f"{said}."
 
 
-def plan(decoder: Decoder, wanted: Wanted, free: int) -> MemoryPlan:
-    """What fits into `free` bytes; the weights, their copies and masters are not counted, which are there already.
+def plan(decoder: Decoder, wanted: Wanted, free: int, beside: int = 0) -> MemoryPlan:
+    """What fits into `free` bytes, of which something else takes `beside`.
 
-    Switches on whatever makes it fit. Raises InputError where nothing does, naming the setting that would.
+    The weights, their copies and masters are not counted, which are there already. Switches on whatever makes it fit.
+    Raises InputError where nothing does, naming the setting that would.
     """
-    lasting, sizes = _lasting(decoder, wanted), [wanted.memory]
+    lasting, sizes = _lasting(decoder, wanted) + beside, [wanted.memory]
     while sizes[-1] > wanted.least:
         sizes.append(max(sizes[-1] // 2, wanted.least))
     for again, some in ((False, sizes[:3]), (True, sizes)):  # a quarter as many at once costs less than another pass
@@ -77,7 +78,7 @@ def plan(decoder: Decoder, wanted: Wanted, free: int) -> MemoryPlan:
     least = MemoryPlan(lasting, by_token, free, wanted.memory, wanted.least, True)
     raise InputError(
         f"learning takes {least.bytes / GIB:.1f} GiB at least and {free / GIB:.1f} are free: "
-        f"{_remedy(decoder, wanted, SHARE * free)}."
+        f"{_remedy(decoder, wanted, SHARE * free - beside)}."
     )
 
 

@@ -8,12 +8,14 @@ FILE.bin           of llama2.c, with tok512.bin beside it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 
 from accord import runtime
 from accord.backbones import fetch, gguf, story, tokens, weights
@@ -47,6 +49,18 @@ def load(name: str, dtype: torch.dtype = torch.float32, chat: bool | None = None
         decoder = _foreign(folder, dtype) if weights.beyond(config) else weights.read(folder, dtype)
         found = LanguageModel(decoder, tokens.FolderTokens(folder, chat), config, folder)
     tokens.check(found.tokenizer, found.decoder.shape.vocabulary, name)
+    return found
+
+
+def numbers(name: str) -> int:
+    """How many weights a model has, without reading them."""
+    place = Path(name)
+    if place.is_file() and place.suffix == ".bin":
+        return place.stat().st_size // 4
+    found = 0
+    for path in _folder(name).glob("*.safetensors"):
+        with safe_open(path, "pt") as tensors:
+            found += sum(math.prod(tensors.get_slice(key).get_shape()) for key in tensors.keys())
     return found
 
 

@@ -13,6 +13,7 @@ import torch
 
 from accord import runtime
 from accord.backbones import text
+from accord.backbones.text import LanguageModel
 from accord.rewards import sequence
 from accord.rewards.annotators import Layout
 from accord.rewards.features import Scaler
@@ -23,10 +24,21 @@ from accord.rewards.settings import SequenceConfig
 from accord.types import Evidence
 
 
-def fit(evidence: Evidence, config: SequenceConfig, seed: int, version: int = 1) -> FittedReward:
-    """A model of its own, on a GPU where there is one. Raises InputError as `sequence.fit`."""
-    model, device = text.load(config.model), runtime.device("auto")
-    model.decoder.moved(device, text.quickest(model.decoder, device))
+def held(config: SequenceConfig) -> int:
+    """Bytes that a reward's own model takes: in float32, with gradients and moments where all its weights learn."""
+    return text.numbers(config.model) * (4 if config.rank else 20)
+
+
+def fit(
+    evidence: Evidence, config: SequenceConfig, seed: int, version: int = 1, model: LanguageModel | None = None
+) -> FittedReward:
+    """On the given model, which is frozen but for adapters; None: one of its own, on a GPU where there is one.
+
+    Raises InputError as `sequence.fit`.
+    """
+    if model is None:
+        model, device = text.load(config.model), runtime.device("auto")
+        model.decoder.moved(device, text.quickest(model.decoder, device))
     found = sequence.fit(evidence, model, config, seed, version)
     layout = Layout(asked(evidence), len(evidence.annotators))
     people = torch.stack([member["people"].cpu() for member in found.members])

@@ -33,6 +33,7 @@ class SequenceConfig:
     learning_rate: float = 2e-4  # Adam's; it falls to 0 (trl 1.16 begins at 1e-4)
     centre: float = 0.01  # of the squared mean reward of an answer's replies (arXiv:2312.09244)
     memory: int = 4096  # tokens of a micro-batch
+    shared: bool = True  # one copy of a frozen model, where the policy has adapters on the same one
 
     def __post_init__(self) -> None:
         within("reward.sequence", self, SEQUENCE)

@@ -171,6 +171,7 @@ def test_golden_a_policy_is_set_to_what_fits_and_learns_the_same():
     roomy, tight = made("grpo"), made("grpo")
     assert fitted(roomy, ["ab", "hello"], 2**30).memory == roomy.room.tokens == roomy.config.memory
     plenty = fitted(roomy, ["ab", "hello"], 2**30)
+    assert fitted(roomy, ["ab", "hello"], 2**30, beside=2**20).lasting == plenty.lasting + 2**20
     found = fitted(tight, ["ab", "hello"], int((plenty.lasting + 1_100 * plenty.by_token) / 0.9))
     assert tight.room.tokens == found.memory == 1_024 and not found.again
     for policy in (roomy, tight):

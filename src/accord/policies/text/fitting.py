@@ -12,8 +12,9 @@ from accord.policies.text.online import Online
 LONGEST = 100  # prompts of most letters whose tokens are counted
 
 
-def fitted(policy: Online | Offline, prompts: Sequence[str], free: int | None = None) -> MemoryPlan:
-    """What will fit, with the policy set to it; `free` bytes (None: what its device has now).
+def fitted(policy: Online | Offline, prompts: Sequence[str], free: int | None = None, beside: int = 0) -> MemoryPlan:
+    """What will fit, with the policy set to it; `free` bytes (None: what its device has now), less those that something
+    else will take `beside` it.
 
     Raises InputError where nothing fits.
     """
@@ -28,6 +29,6 @@ def fitted(policy: Online | Offline, prompts: Sequence[str], free: int | None = 
         least=longest + responses * config.tokens,
     )
     room = memory.free(actor.decoder.embedding.device) if free is None else free
-    found = memory.plan(actor.decoder, wanted, room)
+    found = memory.plan(actor.decoder, wanted, room, beside)
     policy.room.tokens = found.memory
     return found
