@@ -1,6 +1,7 @@
 """Our side of bench.text_vs_trl, with the arguments of bench/peers/trl_text.py.
 
-    python -m bench.text_side WHAT FORM MODEL_FOLDER PROMPTS GROUP TOKENS STEPS [--beta B] --seed SEED
+    python -m bench.text_side WHAT FORM MODEL_FOLDER PROMPTS GROUP TOKENS STEPS [--beta B] [--rate R] [--scorer S]
+        --seed SEED
 
 FORM is the precision of the weights; the optimiser's are float32 in either. No end is ever drawn: it is a token that
 is not there. What is compared for dpo and a reward is plain text, as trl takes it.
@@ -28,7 +29,7 @@ from bench.harness import ROOT
 sys.path.insert(0, str(ROOT / "bench" / "peers"))  # where the peers' scripts find them
 
 from protocol import Clock, finish, warm_up
-from text_work import PAIRED, Steps, Work, pairs, score, work
+from text_work import PAIRED, Steps, Work, pairs, work
 
 WHATS, FORMS = ("grpo", "rloo", "ppo", "dpo", "reward"), ("auto", "float32", "bfloat16")
 NOWHERE = -1  # the number of a token that is never drawn
@@ -63,13 +64,16 @@ class Beginnings:
         self.responses += responses
 
 
-class Letters:
+class Fixed:
     """The reward of both sides."""
 
     version = 0
 
+    def __init__(self, work: Work) -> None:
+        self.work = work
+
     def __call__(self, batch: Sequence[Reply]) -> Scored:
-        found = torch.tensor([score(one.response) for one in batch])
+        found = torch.tensor([self.work.score(one.response) for one in batch])
         return Scored(found, torch.zeros_like(found))
 
 
@@ -121,7 +125,7 @@ def online(work: Work, steps: Steps) -> list[dict[str, float]]:
         tokens=work.tokens,
     )
     policy = Timed(steps, Beginnings(work.asked()), actor(work, model), config, work.seed)
-    signal = LearnedReward(Letters(), shaping=Shaping(kl_coefficient=work.beta))
+    signal = LearnedReward(Fixed(work), shaping=Shaping(kl_coefficient=work.beta))
     return [updated(policy, signal, work, steps, number) for number in range(work.steps)]
 
 

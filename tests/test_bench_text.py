@@ -8,9 +8,10 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from bench import text_models, text_vs_trl
+from bench import text_models, text_parity, text_vs_trl
 
 sys.path.insert(0, str(Path(text_vs_trl.__file__).parent / "peers"))
 import text_work
@@ -37,8 +38,9 @@ def test_golden_the_story_tokenizer_of_transformers_is_that_of_llama2c():
 
 
 def test_golden_the_reward_counts_letters():
-    assert text_work.score("It is 3 o'clock!") == (2 + 2 + 1 + 5) % 7
-    assert text_work.score("") == 0.0
+    assert text_work.letters("It is 3 o'clock!") == (2 + 2 + 1 + 5) % 7
+    assert text_work.letters("") == 0.0
+    assert text_work.vowels("He sees me") == 4 / 3
 
 
 def test_contract_work_is_read_from_the_command_line(monkeypatch: pytest.MonkeyPatch):
@@ -75,3 +77,11 @@ def test_contract_a_ratio_is_over_the_fastest_form():
     found = {"ours": result(30.0, 100.0), "default": result(5.0, 150.0), "bfloat16": result(10.0, 120.0)}
     told = text_vs_trl.compared({**found, "float32": result(6.0, 300.0)})
     assert (told["fastest"], told["ratio"]["median"], told["memory"]) == ("bfloat16", 3.0, 1.2)
+
+
+def test_golden_gains_are_read_where_the_kl_is_the_same():
+    """One learner gets twice as far for its KL: at the lesser of the two greatest KL it has gained twice as much."""
+    kl = np.arange(20, dtype=float)
+    one, other = np.stack([kl, 3.0 + 2.0 * kl]), np.stack([2.0 * kl, 3.0 + 2.0 * kl])
+    mine, theirs = text_parity.gains_at_equal_kl(one, other)  # means of five: 17 nats, and the first at 18
+    assert (mine, theirs) == pytest.approx((34.0, 18.0))

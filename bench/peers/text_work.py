@@ -40,16 +40,17 @@ class Work:
     steps: int
     seed: int
     beta: float
+    rate: float
+    scorer: str
 
     @property
     def batch(self) -> int:
         """Responses an update; of dpo and reward, pairs."""
         return self.prompts * self.group
 
-    @property
-    def rate(self) -> float:
-        """The learning rate."""
-        return RATE[self.what]
+    def score(self, text: str) -> float:
+        """The reward of a response."""
+        return SCORERS[self.scorer](text)
 
     def asked(self) -> list[str]:
         """The prompts of an update, without their groups."""
@@ -67,16 +68,27 @@ def work(forms: tuple[str, ...], whats: tuple[str, ...] = GROUPED + PAIRED) -> W
     parser.add_argument("tokens", type=int)
     parser.add_argument("steps", type=int)
     parser.add_argument("--beta", type=float, help="the weight of KL (default: trl's own)")
+    parser.add_argument("--rate", type=float, help="the learning rate (default: trl's own)")
+    parser.add_argument("--scorer", choices=tuple(SCORERS), default="letters")
     parser.add_argument("--seed", type=int, required=True)
     given = vars(parser.parse_args())
-    if given["beta"] is None:
-        given["beta"] = BETA[given["what"]]
+    for name, usual in (("beta", BETA), ("rate", RATE)):
+        if given[name] is None:
+            given[name] = usual[given["what"]]
     return Work(**given)
 
 
-def score(text: str) -> float:
-    """The reward of a response, which costs nothing and is no reason to write well: its number of letters modulo 7."""
+def letters(text: str) -> float:
+    """A reward that costs nothing and teaches nothing: the number of letters modulo 7."""
     return float(sum(map(str.isalpha, text)) % 7)
+
+
+def vowels(text: str) -> float:
+    """One that can be learned: how often there is an e, in threes, which is about a deviation of short stories."""
+    return text.count("e") / 3.0
+
+
+SCORERS: dict[str, Callable[[str], float]] = {"letters": letters, "vowels": vowels}
 
 
 def pairs(work: Work, count: int) -> list[tuple[str, str, str]]:

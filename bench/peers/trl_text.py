@@ -1,6 +1,6 @@
 """trl's GRPO, RLOO, DPO, reward training and (in 1.12) PPO of a language model. Run by the peer's own interpreter:
 
-    .peers/trl/bin/python bench/peers/trl_text.py WHAT FORM MODEL_FOLDER PROMPTS GROUP TOKENS STEPS --seed SEED
+    .peers/trl/bin/python bench/peers/trl_text.py WHAT FORM MODEL_FOLDER PROMPTS GROUP TOKENS STEPS [--beta B] [--rate R] [--scorer S] --seed SEED
 
 FORM is `default`: float32 weights, bfloat16 autocast, gradient checkpointing, eight rows at a time, as the trainers'
 documentation has them; `bfloat16`: such weights and no autocast, no checkpointing, all rows at once; `float32`: the
@@ -15,7 +15,7 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "TRL_EX
 import torch
 from datasets import Dataset
 from protocol import Clock, finish, quiet_output, warm_up
-from text_work import PAIRED, Steps, Work, pairs, score, work
+from text_work import PAIRED, Steps, Work, pairs, work
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
 
 FORMS = ("default", "bfloat16", "float32")
@@ -68,9 +68,13 @@ def prompts(work: Work, tokenizer) -> list[object]:
     return [[{"role": "user", "content": text}] for text in asked] if tokenizer.chat_template else asked
 
 
-def scored(completions: list, **_: object) -> list[float]:
+def scored(work: Work):
     """The reward as trl asks for it."""
-    return [score(one if isinstance(one, str) else one[0]["content"]) for one in completions]
+
+    def reward(completions: list, **_: object) -> list[float]:
+        return [work.score(one if isinstance(one, str) else one[0]["content"]) for one in completions]
+
+    return reward
 
 
 def grouped(work: Work, folder: str, watch: Watch):
@@ -90,7 +94,7 @@ def grouped(work: Work, folder: str, watch: Watch):
     )
     made = trainer(
         model=str(work.model),
-        reward_funcs=scored,
+        reward_funcs=scored(work),
         args=args,
         train_dataset=Dataset.from_dict({"prompt": prompts(work, tokenizer) * work.steps}),
         callbacks=[watch],
@@ -120,17 +124,17 @@ class Scorer(torch.nn.Module):
 
     base_model_prefix = "backbone"
 
-    def __init__(self, tokenizer, tokens: int) -> None:
+    def __init__(self, tokenizer, work: Work) -> None:
         super().__init__()
-        self.tokenizer, self.tokens = tokenizer, tokens
+        self.tokenizer, self.work = tokenizer, work
         self.config = None
 
     def backbone(self, input_ids: torch.Tensor, **_: object):
         return type("Output", (), {"hidden_states": (input_ids,)})
 
     def score(self, ids: torch.Tensor) -> torch.Tensor:
-        texts = self.tokenizer.batch_decode(ids[:, -self.tokens :], skip_special_tokens=True)
-        found = torch.tensor([score(text) for text in texts])
+        texts = self.tokenizer.batch_decode(ids[:, -self.work.tokens :], skip_special_tokens=True)
+        found = torch.tensor([self.work.score(text) for text in texts])
         return found[:, None, None].expand(*ids.shape, 1)
 
 
@@ -163,7 +167,7 @@ def ppo(work: Work, folder: str, watch: Watch):
         processing_class=tokenizer,
         model=policy,
         ref_model=reference,
-        reward_model=Scorer(tokenizer, work.tokens),
+        reward_model=Scorer(tokenizer, work),
         value_model=value,
         train_dataset=Dataset.from_dict({"input_ids": ids * work.group}),
         callbacks=[watch],
