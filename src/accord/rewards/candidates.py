@@ -134,10 +134,10 @@ def standing(work: Candidate, sizes: tuple[int, int], picture: tuple[int, int, i
 
     How likely answers are under a reward says little of what a policy makes of it. What an action is worth few answers
     tell, and a policy makes the most of what was told wrong: on Pendulum-v1, 200 answers of a run and a fifth of them
-    turned round, rewards of observations alone served better in each of three sets of seeds. And the larger a
+    turned round, rewards of observations alone served better in each of four sets of seeds. And the larger a
     reward is, the less of what it promises is not so (Gao et al., arXiv:2210.10760, figure 1); that is not settled
-    here: a net of 256 x 2 lost .11 of what there was to gain on ten of those seeds, 64 x 2 .35, and .21, .16 on ten
-    others. What reads texts is compared by its likelihood alone.
+    here: a net of 256 x 2 lost .11, .21 and .14 of what there was to gain on ten of those seeds each, 64 x 2 .35, .16
+    and .20. What reads texts is compared by its likelihood alone.
     """
     net = work.config.kind in ("mlp", "cnn") and not work.text
     return work.config.inputs == "state", parameters(work, sizes, picture) if net else 0
