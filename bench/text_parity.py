@@ -4,8 +4,8 @@
 
 The story model in float32, RLOO, GRPO and (trl 1.12) PPO, 40 updates of 64 responses of 32 tokens, the same prompts,
 the same reward (how often there is an e, which can be learned), the same learning rate and weight of KL; trl's rate
-falls to 0 along a line, as is its default, ours stays. No end is drawn on either side (`bench.text_side`,
-`bench/peers/trl_text.py`).
+falls to 0 along a line, as is its default, ours stays; PPO has one epoch here and four there, each side's default. No
+end is drawn on either side (`bench.text_side`, `bench/peers/trl_text.py`).
 
 A side's curve is the mean reward and the mean KL of a response (nats) of each update, both over five updates in a row.
 `gain` is how much the reward has grown where the KL is that of the side that went less far, by seed; `ratio` ours over
@@ -26,7 +26,7 @@ from bench.text_vs_trl import BESIDE, OURS
 ALGORITHMS = ("rloo", "grpo", "ppo")
 SIZE, QUICK = ("8", "8", "32", "40"), ("2", "4", "8", "6")
 RATE, BETA, ALIKE = "5e-4", "0.05", 5  # updates that a point of a curve is the mean of
-THEIRS = "trl"
+THEIRS, EPOCHS = "trl", "1"  # our PPO's own number of them
 
 Curve = Float[np.ndarray, "2 update"]  # KL and reward
 
@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     for what in ALGORITHMS:
         args = (what, "float32", folder, *size, *more)
         peer = harness.peer("trl112" if what == "ppo" else "trl", "bench/peers/trl_text.py", BESIDE)
-        sides = {OURS: (harness.ours("bench/text_side.py", BESIDE), args), THEIRS: (peer, args)}
+        ours = harness.ours("bench/text_side.py", BESIDE)
+        sides = {OURS: (ours, (*args, "--epochs", EPOCHS)), THEIRS: (peer, args)}
         found = bench.alternate(bench.wanted(sides))
         told[what] = compared(found[OURS], found[THEIRS], int(size[2]))
     ratios = {what: one["ratio"] for what, one in told.items()}

@@ -118,7 +118,7 @@ def online(work: Work, steps: Steps) -> list[dict[str, float]]:
         algorithm=work.what,
         prompts=work.prompts,
         group=work.group,
-        epochs=4 if work.what == "ppo" else 1,  # the peer's
+        epochs=work.epochs if work.what == "ppo" else 1,
         minibatch=work.batch,
         kl=work.beta,
         unfinished=0.0,

@@ -42,6 +42,7 @@ class Work:
     beta: float
     rate: float
     scorer: str
+    epochs: int  # of ppo, over a batch
 
     @property
     def batch(self) -> int:
@@ -70,6 +71,7 @@ def work(forms: tuple[str, ...], whats: tuple[str, ...] = GROUPED + PAIRED) -> W
     parser.add_argument("--beta", type=float, help="the weight of KL (default: trl's own)")
     parser.add_argument("--rate", type=float, help="the learning rate (default: trl's own)")
     parser.add_argument("--scorer", choices=tuple(SCORERS), default="letters")
+    parser.add_argument("--epochs", type=int, default=4, help="of ppo, over a batch (default: trl's own)")
     parser.add_argument("--seed", type=int, required=True)
     given = vars(parser.parse_args())
     for name, usual in (("beta", BETA), ("rate", RATE)):

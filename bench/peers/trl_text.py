@@ -160,6 +160,7 @@ def ppo(work: Work, folder: str, watch: Watch):
         response_length=work.tokens,
         temperature=1.0,
         kl_coef=work.beta,
+        num_ppo_epochs=work.epochs,
         num_sample_generations=0,
     )
     made = PPOTrainer(
