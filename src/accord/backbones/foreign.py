@@ -128,7 +128,8 @@ class Kept(transformers.Cache):
 
     def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: Any, **__: Any) -> Any:
         """Called by each layer's attention with [row, kv head, time, number]."""
-        kept, rows, time = (self.cache.keys[layer_idx], self.cache.values[layer_idx]), *key_states.shape[::2][:2]
+        kept = self.cache.keys[layer_idx], self.cache.values[layer_idx]
+        rows, _, time, _ = key_states.shape
         if self.position is None:
             for there, new in zip(kept, (key_states, value_states), strict=True):
                 there[:rows, :, :time] = new

@@ -73,8 +73,10 @@ def quickest(decoder: Decoder, device: torch.device) -> torch.dtype:
 
 def _foreign(folder: Path, dtype: torch.dtype) -> Decoder:
     """A model that Transformers has to run."""
-    from accord.backbones import foreign  # which imports Transformers: seconds that others need not wait for
-
+    try:
+        from accord.backbones import foreign  # which imports Transformers: seconds that others need not wait for
+    except ModuleNotFoundError as error:
+        raise InputError(f"{folder} needs Transformers ({error}): pip install 'accord[text]' and run again.") from error
     return foreign.read(folder).moved(torch.device("cpu"), dtype)
 
 
