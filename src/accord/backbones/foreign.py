@@ -129,7 +129,7 @@ class Kept(transformers.Cache):
     def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_: Any, **__: Any) -> Any:
         """Called by each layer's attention with [row, kv head, time, number]."""
         kept = self.cache.keys[layer_idx], self.cache.values[layer_idx]
-        rows, _, time, _ = key_states.shape
+        rows, time = key_states.shape[0], key_states.shape[2]
         if self.position is None:
             for there, new in zip(kept, (key_states, value_states), strict=True):
                 there[:rows, :, :time] = new
