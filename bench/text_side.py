@@ -1,7 +1,7 @@
 """Our side of bench.text_vs_trl, with the arguments of bench/peers/trl_text.py.
 
     python -m bench.text_side WHAT FORM MODEL_FOLDER PROMPTS GROUP TOKENS STEPS [--beta B] [--rate R] [--scorer S]
-        --seed SEED
+        [--epochs E] --seed SEED
 
 FORM is the precision of the weights; the optimiser's are float32 in either. No end is ever drawn: it is a token that
 is not there. What is compared for dpo and a reward is plain text, as trl takes it.

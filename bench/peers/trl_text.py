@@ -1,6 +1,7 @@
 """trl's GRPO, RLOO, DPO, reward training and (in 1.12) PPO of a language model. Run by the peer's own interpreter:
 
-    .peers/trl/bin/python bench/peers/trl_text.py WHAT FORM MODEL_FOLDER PROMPTS GROUP TOKENS STEPS [--beta B] [--rate R] [--scorer S] --seed SEED
+    .peers/trl/bin/python bench/peers/trl_text.py WHAT FORM MODEL_FOLDER PROMPTS GROUP TOKENS STEPS [--beta B] [--rate R]
+        [--scorer S] [--epochs E] --seed SEED
 
 FORM is `default`: float32 weights, bfloat16 autocast, gradient checkpointing, eight rows at a time, as the trainers'
 documentation has them; `bfloat16`: such weights and no autocast, no checkpointing, all rows at once; `float32`: the

@@ -104,7 +104,7 @@ def _made(settings: config.RunConfig, store: Store, out: Path, progress: Progres
     if not isinstance(settings.task, config.TextSection):
         return Made(settings, store, out)
     writing = Writing(settings, store, out)
-    if not writing.policy.actor.decoder.steady:
+    if not writing.policy.actor.decoder.own:
         progress.announce(f"Transformers runs {settings.text.model}, slower than the families that accord runs itself.")
     if writing.memory is not None:
         progress.announce(writing.memory.sentence())

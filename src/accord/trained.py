@@ -136,7 +136,7 @@ def export_reward(folder: Path, out: Path) -> None:
         )
     if not (folder / records.REWARD).is_dir():
         raise InputError(f"{folder} has no reward yet: let the run end first, with --resume where it was stopped.")
-    reward = sequence.load(folder / records.REWARD)
+    reward = sequence.load(folder / records.REWARD, exact=True)
     like = text.load(reward.config.model)
     for member in range(len(reward.members)):
         whole = out if len(reward.members) == 1 else out / f"member-{member}"

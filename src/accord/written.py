@@ -226,8 +226,8 @@ class Writing:
 
     def _frozen(self) -> LanguageModel | None:
         """That model, for a reward to put its own adapters on."""
-        actor = self.policy.actor
-        return LanguageModel(actor.decoder.twin(), actor.tokenizer, {}, Path(".")) if self._shares() else None
+        model = self.policy.actor.model
+        return replace(model, decoder=model.decoder.twin()) if self._shares() else None
 
     def _choice(
         self, evidence: Evidence, candidates: list[Candidate], kept: Candidate, last: FittedReward | None, seed: int

@@ -13,6 +13,7 @@ from torch import Tensor
 from accord.backbones import peft as adapters
 from accord.backbones import weights
 from accord.backbones.batches import micro_batches, table
+from accord.backbones.memory import Wanted, plan
 from accord.policies.text.rollout import Engine, Sampling
 from accord.types import InputError
 from tests.backbones.models import CONTEXT, SIZES, VOCABULARY, padded, randomly
@@ -60,7 +61,6 @@ def test_golden_rows_steps_and_forks_say_what_transformers_says(tmp_path: Path, 
     assert expected.std() > 0.1
     with torch.no_grad():
         assert torch.allclose((decoder(tokens) @ decoder.head.T)[valid], expected, atol=CLOSE, rtol=0)
-    prompts = [[5, 9, 11], [5, 9, 11], [7, 8, 1, 3, 2], [5, 9, 11]]
     sampled = Engine(decoder, 0).sample([[5, 9, 11], [7, 8, 1, 3, 2]], 2, Sampling(tokens=12), seed=3)
     prompts = [[5, 9, 11]] * 2 + [[7, 8, 1, 3, 2]] * 2
     found = table(decoder, micro_batches(prompts, sampled.responses), tuple(sampled.tokens.shape))
@@ -116,6 +116,16 @@ def test_golden_gradients_are_those_of_transformers(tmp_path: Path):
         expected = theirs[name]
         assert one.grad is not None and expected is not None
         assert torch.allclose(one.grad, expected, atol=1e-4 * float(expected.abs().max() + 1e-3), rtol=1e-4), name
+
+
+def test_contract_a_plan_does_not_say_that_its_blocks_are_computed_again(tmp_path: Path):
+    saved(tmp_path, "GPT2", KINDS["GPT2"])
+    decoder, wanted = foreign.read(tmp_path), Wanted(rows=2, places=32, memory=1024, least=32)
+    roomy = plan(decoder, wanted, 2**30)
+    tight = plan(decoder, wanted, int((roomy.lasting + 40 * roomy.by_token) / 0.9))
+    assert tight.memory < 64 and not tight.again and not decoder.again
+    with pytest.raises(InputError, match="learning takes"):
+        plan(decoder, wanted, roomy.lasting)
 
 
 @pytest.mark.parametrize("kind", REFUSED)

@@ -122,6 +122,17 @@ def test_golden_members_have_one_unit_and_stay_through_a_save(tmp_path: Path, mo
     torch.testing.assert_close(again.values(replies), rows)
 
 
+def test_invariance_one_fitted_in_bfloat16_is_read_so_and_exactly_where_asked(tmp_path: Path, monkeypatch):
+    evidence, whole = compared(24), model(3)
+    whole.decoder.moved(torch.device("cpu"), torch.bfloat16)
+    reward = fit(evidence, whole, QUICK, 5)
+    replies = [one for one in evidence.segments if isinstance(one, Reply)]
+    reward.save(tmp_path)
+    monkeypatch.setattr(sequence.text, "load", lambda name: model(3))
+    assert torch.equal(sequence.load(tmp_path).values(replies), reward.values(replies))
+    assert sequence.load(tmp_path, exact=True).decoder.embedding.dtype == torch.float32
+
+
 def test_contract_transformers_reads_it_as_a_classifier(tmp_path: Path):
     transformers = pytest.importorskip("transformers", reason="needs transformers")
     whole, evidence = model(3), compared(24)

@@ -94,6 +94,12 @@ def test_contract_recorded_answers_are_split_into_disjoint_parts_by_episode(answ
     assert {s.observation.tobytes() for s in first.segments} != {s.observation.tobytes() for s in second.segments}
 
 
+def test_golden_seeds_take_turns_among_the_ways_of_splitting():
+    seeds = judges.in_turn([0, 3, 7, 2**31 - 1, 99, 1_000, 12])
+    assert [seed % judges.WAYS for seed in seeds] == [0, 1, 2, 3, 4, 0, 1]
+    assert all(0 <= seed < 2**31 for seed in seeds)
+
+
 def test_contract_recorded_answers_ask_nobody(answered: str):
     made = settings(feedback={"store": answered, "labels": 12})
     assert judges.name_of(made) == "reward"

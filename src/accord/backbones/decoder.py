@@ -163,7 +163,7 @@ class Decoder(nn.Module):
 
     cosine: Tensor
     sine: Tensor
-    steady = True  # a step is the same work whatever the numbers, so that a GPU can record it
+    own = True  # its passes are ours: a GPU can record a step, and blocks can be computed again on the way back
     turned: Sequence[str] = ()  # products whose weights stand the other way in Transformers
 
     def __init__(self, shape: Shape) -> None:

@@ -32,7 +32,7 @@ SAFE = "*.safetensors"
 class Foreign(Decoder):
     """A model of Transformers. Its weights are the decoder's; products of its layers can have adapters."""
 
-    steady = False
+    own = False
 
     def __init__(self, model: Any, shape: Shape) -> None:
         nn.Module.__init__(self)

@@ -68,14 +68,18 @@ def plan(decoder: Decoder, wanted: Wanted, free: int, beside: int = 0) -> Memory
     lasting, sizes = _lasting(decoder, wanted) + beside, [wanted.memory]
     while sizes[-1] > wanted.least:
         sizes.append(max(sizes[-1] // 2, wanted.least))
-    for again, some in ((False, sizes[:3]), (True, sizes)):  # a quarter as many at once costs less than another pass
+    ways = [(False, sizes)]
+    if decoder.own:  # a quarter as many at once costs less than another pass
+        ways = [(False, sizes[:3]), (True, sizes)]
+    by_token = 0
+    for again, some in ways:
         decoder.again = again
         by_token = saved(decoder) // PROBE
         for memory in some:
             found = MemoryPlan(lasting, by_token, free, wanted.memory, memory, again)
             if found.bytes <= SHARE * free:
                 return found
-    least = MemoryPlan(lasting, by_token, free, wanted.memory, wanted.least, True)
+    least = MemoryPlan(lasting, by_token, free, wanted.memory, wanted.least, decoder.again)
     raise InputError(
         f"learning takes {least.bytes / GIB:.1f} GiB at least and {free / GIB:.1f} are free: "
         f"{_remedy(decoder, wanted, SHARE * free - beside)}."

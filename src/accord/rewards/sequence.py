@@ -79,7 +79,8 @@ class SequenceReward:
         tensors = {f"{k}/{name}": one for k, member in enumerate(self.members) for name, one in member.items()}
         tensors |= {"centre": self.centre, "scale": self.scale}
         save_file({name: one.contiguous() for name, one in tensors.items()}, folder / TENSORS)
-        told = {"format": 1, "version": self.version, "config": asdict(self.config)}
+        precision = str(self.decoder.embedding.dtype).removeprefix("torch.")
+        told = {"format": 1, "version": self.version, "precision": precision, "config": asdict(self.config)}
         (folder / TEXT).write_text(json.dumps(told, indent=1), encoding="utf-8")
 
     def export(self, folder: Path, like: LanguageModel, member: int = 0) -> None:
@@ -126,8 +127,11 @@ class Values:
         self.reward.save(folder)
 
 
-def load(folder: Path) -> SequenceReward:
-    """What `save` wrote. Raises InputError where the folder holds no such reward."""
+def load(folder: Path, exact: bool = False) -> SequenceReward:
+    """What `save` wrote, on a model in the precision that it was fitted in; `exact`: in float32.
+
+    Raises InputError where the folder holds no such reward.
+    """
     try:
         told = json.loads((folder / TEXT).read_text(encoding="utf-8"))
         # Copies are aligned as fresh tensors are: from another address sums are rounded otherwise.
@@ -138,7 +142,9 @@ def load(folder: Path) -> SequenceReward:
             if "/" in name:
                 number, own = name.split("/", 1)
                 members[int(number)][own] = tensor
+        low = told.get("precision") == "bfloat16" and not exact
         model = text.load(config.model)
+        model.decoder.moved(torch.device("cpu"), torch.bfloat16 if low else torch.float32)
         if config.rank:
             model.decoder.adapt(config.rank, 2.0 * config.rank, 0)
         own = (tensors["centre"], tensors["scale"], int(told["version"]))

@@ -60,7 +60,7 @@ class Actor:
     """One model in its parts. With several processes each has all of this, and a share of the weights that move."""
 
     def __init__(self, model: LanguageModel, config: ActorConfig, seed: int, share: Share = ALONE) -> None:
-        self.tokenizer, self.config, self.share = model.tokenizer, config, share
+        self.model, self.tokenizer, self.config, self.share = model, model.tokenizer, config, share
         device = runtime.device(config.device)
         dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}.get(config.precision)
         self.decoder = model.decoder.moved(device, dtype or quickest(model.decoder, device))

@@ -105,7 +105,7 @@ class Engine:
     def __init__(self, decoder: Decoder, end: int) -> None:
         self.decoder, self.end = decoder, end
         self.kept: Rows | None = None
-        self.captured = Captured(self) if decoder.embedding.is_cuda and decoder.steady else None
+        self.captured = Captured(self) if decoder.embedding.is_cuda and decoder.own else None
 
     @torch.no_grad()
     def sample(self, prompts: Sequence[Sequence[int]], group: int, sampling: Sampling, seed: int) -> Sampled:
