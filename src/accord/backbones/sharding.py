@@ -7,6 +7,7 @@ gradient is the one of a single process, and so are the losses. Writing response
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -49,13 +50,15 @@ ALONE = Share()
 
 
 def joined() -> Share:
-    """Joins the others that torchrun has started; alone where it was not torchrun."""
+    """Joins the others that torchrun has started, until this process ends; alone where it was not torchrun."""
     if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return ALONE
     if not dist.is_initialized():
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+        # gloo's threads hold tensors, and one let go while the interpreter ends aborts (PyTorch's pull request 179291)
+        atexit.register(dist.destroy_process_group)
     return Share(dist.get_rank(), dist.get_world_size())
 
 

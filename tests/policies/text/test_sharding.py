@@ -17,14 +17,17 @@ from tests.policies.text.divided import CASES, case
 ROOT = Path(__file__).parents[3]
 
 
+def together(*program: str) -> subprocess.CompletedProcess[str]:
+    """A program run by two processes that torchrun starts."""
+    line = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *program]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
+    return subprocess.run([sys.executable, *line], cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
+
+
 @pytest.fixture(scope="module")
 def divided(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("divided")
-    line = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "tests.policies.text.divided"]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
-    done = subprocess.run(
-        [sys.executable, *line, str(folder)], cwd=ROOT, env=env, capture_output=True, text=True, timeout=600
-    )
+    done = together("-m", "tests.policies.text.divided", str(folder))
     assert done.returncode == 0, done.stderr[-4000:]
     return folder
 
@@ -35,6 +38,16 @@ def test_invariance_two_processes_have_the_loss_curve_of_one(name: str, divided:
     for one, other in zip(ours["told"], alone["told"], strict=True):  # pyright: ignore[reportArgumentType]
         assert one == pytest.approx(other, rel=1e-3, abs=1e-4)
     assert ours["weights"] == pytest.approx(alone["weights"], rel=1e-3, abs=1e-3)
+
+
+def test_golden_processes_that_have_added_up_end_without_an_error(tmp_path: Path):
+    program = tmp_path / "added.py"
+    program.write_text(
+        "import torch\nfrom accord.backbones.sharding import joined\nshare = joined()\n"
+        "assert all(share.summed(torch.tensor([share.rank + 1.0])).item() == 3.0 for _ in range(50))\n"
+    )
+    done = together(str(program))
+    assert done.returncode == 0, done.stderr[-4000:]
 
 
 def test_golden_every_process_takes_part_as_often():
