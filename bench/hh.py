@@ -30,13 +30,12 @@ from jaxtyping import Float, Int
 
 from accord import runtime
 from accord.functional.statistics import bootstrap_interval, mean
-from accord.rewards import encoders
+from accord.rewards import encoders, words
 from accord.rewards.candidates import Candidate
 from accord.rewards.crossval import Reading
 from accord.rewards.encoders import Part
 from accord.rewards.fit import RewardConfig, fit
 from accord.rewards.select import select
-from accord.rewards.words import Known
 from accord.types import Evidence, Reply
 from bench import harness
 from bench.dialogues import Pairs, evidence, read, remembered
@@ -45,7 +44,6 @@ from bench.kinds import DATA
 from bench.peers.protocol import Clock, finish, quiet_output, warm_up
 
 SPLITS, TRAINED = 5, 0.8
-READINGS = ("length", "style", "tfidf", "minilm", "smollm2", "smollm2+minilm", "smollm2+minilm+tfidf")
 FEW = ("length", "style")
 STRENGTHS = (0.03, 0.1, 0.3, 1.0)  # of the baseline's regularisation, inverse
 MEMBERS = 3
@@ -63,7 +61,7 @@ def split(pairs: Pairs, seed: int) -> tuple[Int[np.ndarray, "train"], Int[np.nda
 def readings(names: Sequence[str], fitted: Sequence[Reply], every: Sequence[Reply]) -> dict[str, Reading]:
     """Encoders of the replies trained on, and what they make of all."""
     place = {(one.prompt, one.response): number for number, one in enumerate(every)}
-    return {name: Reading(encode=Known(place, encoders.encoder(name, fitted)(every))) for name in names}
+    return {name: Reading(encode=words.Known(place, encoders.encoder(name, fitted)(every))) for name in names}
 
 
 def hits(values: Float[np.ndarray, "pair side"]) -> Float[np.ndarray, "pair"]:
@@ -104,7 +102,7 @@ def one_split(pairs: Pairs, seed: int, form: str) -> tuple[list[float], Result]:
     given, held = evidence([pairs[k] for k in train], seed), [pairs[k] for k in test]
     fitted = [one for one in given.segments if isinstance(one, Reply)]
     every = list(dict.fromkeys(one for pair in pairs for one in pair))
-    names = FEW if form == "quick" else READINGS
+    names = FEW if form == "quick" else words.READINGS + words.DEEP
     known = readings(names, fitted, every)
     linear = RewardConfig(kind="linear", members=MEMBERS)
     kernel = replace(linear, kind="kernel", weighed=False)

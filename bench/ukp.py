@@ -149,7 +149,7 @@ def one_fold(votes: Votes, number: int, form: str) -> tuple[list[float], Result]
     out = list(ukp_votes.folds(votes))[number]
     one = np.unique(votes.pair, return_index=True)[1]
     test, train = np.flatnonzero(out[one]), np.flatnonzero(~out[one])
-    names, baselines = (FEW, ("length", "tfidf")) if form == "quick" else (words.READINGS, BASELINES)
+    names, baselines = (FEW, ("length", "tfidf")) if form == "quick" else (words.READINGS + words.DEEP, BASELINES)
     readings = words.readings(names, list(votes.arguments), own=True)
     found = select(pooled(votes, ~out), [Candidate(LINEAR, name) for name in names], readings, seed=number, folds=INNER)
     name = found.chosen.text

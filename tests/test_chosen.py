@@ -108,7 +108,7 @@ def test_contract_texts_have_their_choice_and_a_run_needs_prompts(
         return [Candidate(base, text) for text in texts]
 
     monkeypatch.setattr(chosen, "grid", grid)
-    monkeypatch.setattr(words, "READINGS", ("length", "style"))
+    monkeypatch.setattr(words, "offered", lambda: ("length", "style"))
     (place / "task.toml").write_text("[task]\nkind = 'text'\n[reward]\nkind = 'linear'\n")
     store, rng = Store(f"sqlite:///{place / 'store.db'}"), np.random.default_rng(0)
     for number in range(12):

@@ -72,6 +72,8 @@ def choose(settings: config.RunConfig, store: Store, workers: int, progress: Pro
     readings = readings_of(settings, found.evidence)
     seed, texts = runtime.derive(settings.seed, "select"), [name for name in readings if name]
     picture = None if texts else readings[""].picture
+    if texts and not set(texts) & set(words.DEEP):
+        progress.announce("No reading of a language model is among them: accord fetch smollm2 brings it.")
     candidates = grid(settings.reward, len(found.evidence.annotators), picture, texts)
     if isinstance(settings.policy, OffPolicyConfig | SB3Config):  # which remember steps alone
         candidates = [one for one in candidates if one.config.kind != "transformer"]
@@ -112,7 +114,7 @@ def _texts(settings: config.RunConfig, evidence: Evidence) -> Readings:
             "replies: keep answers about them in a store of their own."
         )
     own = (settings.reward.text,) if settings.reward.text else ()
-    return words.readings(tuple(dict.fromkeys((*own, *words.READINGS))), replies, words.often(evidence))
+    return words.readings(tuple(dict.fromkeys((*own, *words.offered()))), replies, words.often(evidence))
 
 
 def _told(widths: set[tuple[int, int]]) -> str:

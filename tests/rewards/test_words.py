@@ -47,6 +47,15 @@ def test_golden_parts_weigh_alike_however_many_columns_they_have():
     assert np.square(both).sum(1).mean() == pytest.approx(2.0, rel=1e-4)
 
 
+def test_golden_a_language_models_readings_are_offered_where_it_has_been_fetched(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(fetch, "here", lambda source: None)
+    assert words.offered() == words.READINGS and not any("smollm2" in name for name in words.READINGS)
+    monkeypatch.setattr(fetch, "here", lambda source: tmp_path if source == fetch.MODELS["smollm2"] else None)
+    assert words.offered() == (*words.READINGS, *words.DEEP) and all("smollm2" in name for name in words.DEEP)
+
+
 def test_golden_own_columns_leave_inner_products_between_replies_as_they_are():
     evidence = liked(10)
     bare, own = (

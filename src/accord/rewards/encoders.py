@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +217,12 @@ def _counter(**more: Any):  # noqa: ANN202  the class of an extra
 
 def _minilm(part: Part, texts: Texts) -> Block:
     """The sentence embedding."""
-    return reader()([response for _, response in texts]).astype(np.float64)
+    return _embedded(tuple(response for _, response in texts))
+
+
+@lru_cache(maxsize=1)  # several readings of the same replies begin with it, and it takes most of their time
+def _embedded(responses: tuple[str, ...]) -> Block:
+    return reader()(responses).astype(np.float64)
 
 
 def _smollm2(part: Part, texts: Texts) -> Block:
@@ -225,12 +231,13 @@ def _smollm2(part: Part, texts: Texts) -> Block:
 
 
 def _fit_plain(texts: Texts) -> Part:
-    return Part("plain", {"line": np.linalg.lstsq(_lengths(texts), _minilm(Part("minilm"), texts), rcond=None)[0]})
+    rows = READ["minilm"](Part("minilm"), texts)
+    return Part("plain", {"line": np.linalg.lstsq(_lengths(texts), rows, rcond=None)[0]})
 
 
 def _plain(part: Part, texts: Texts) -> Block:
     """The sentence embedding without what is linear in the logarithm of the length."""
-    return _minilm(part, texts) - _lengths(texts) @ part.kept["line"]
+    return READ["minilm"](part, texts) - _lengths(texts) @ part.kept["line"]
 
 
 def _lengths(texts: Texts) -> Block:

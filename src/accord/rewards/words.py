@@ -13,13 +13,20 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32
 
+from accord.backbones import fetch
 from accord.rewards import encoders
 from accord.rewards.crossval import Reading
 from accord.rewards.encoders import Block
 from accord.types import Evidence, InputError, Reply, Segment
 
 READINGS = ("length", "style", "tfidf", "minilm", "plain", "minilm+length", "minilm+curves", "tfidf+minilm+curves")
+DEEP = ("smollm2", "smollm2+minilm+style", "smollm2+tfidf+minilm+curves")  # with what a language model makes of a reply
 OWN, OFTEN = 1.0, 8.0  # variance of a reply's own column, where the mean reply is in so many answers
+
+
+def offered() -> tuple[str, ...]:
+    """The ways to choose among: those of the language model where `accord fetch smollm2` has brought it."""
+    return READINGS + (DEEP if fetch.here(fetch.MODELS["smollm2"]) else ())
 
 
 @dataclass(frozen=True, eq=False)
