@@ -20,7 +20,7 @@ FLOORS = (
     ("tasks", "feedback", "rewards"),
     ("policies", "safety"),
     ("loop", "allocate", "web", "reports"),
-    ("config", "checkpoints", "measure", "winning", "written", "build", "lineage", "trained", "chosen"),
+    ("config", "checkpoints", "measure", "winning", "ballot", "written", "build", "lineage", "trained", "chosen"),
     ("tuning",),
     ("terminal", "terminal_choice", "terminal_study"),
     ("answers", "advice", "choices", "models", "tune", "cli", "__main__"),

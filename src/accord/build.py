@@ -92,6 +92,8 @@ def run(
         with runtime.flushed():
             with asking(settings, store, out, watched):
                 state = loop.run(made.parts(), made.plan, state, log, watched)
+                if isinstance(made, Writing):
+                    made.consult(state, watched)
             result = made.finish(state, watched, time.perf_counter() - began)
     finally:
         store.close()

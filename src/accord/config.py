@@ -169,6 +169,7 @@ class ReportConfig:
     """What is measured beside the policy, and who is told."""
 
     episodes: int = 100  # of the final policy, by the truth
+    ballot: int = 20  # questions to people after the last round, start model or policy, where no scorer knows; 0: none
     baselines: bool = True  # a random policy and one trained on a constant reward beside every result
     clip: bool = True  # one episode of the final policy as a moving picture, where it can be rendered
     lang: Literal["en", "zh"] = "en"  # the page opens in; it holds both
@@ -176,6 +177,7 @@ class ReportConfig:
 
     def __post_init__(self) -> None:
         inside("report.episodes", self.episodes, 1, 100_000)
+        inside("report.ballot", self.ballot, 0, 10_000)
 
 
 @dataclass(frozen=True)

@@ -115,13 +115,14 @@ class Texts:
 
     prompts: int
     heldout: int
-    win_rate: Share | None  # against the start model by the gold scorer; a tie is half a win
+    win_rate: Share | None  # against the start model; a tie is half a win
     kl: float  # nats a response, from the start model
     tokens: float  # of a response
     start_tokens: float
     proxy: float  # the reward's mean over the start model's, in deviations of the latter
     stopped: str = ""  # why the run ended before its last round
     samples: tuple[Sample, ...] = ()
+    judged_by: Literal["gold", "people"] = "gold"  # who said what is a win
 
 
 Why = Literal["off", "mode", "failed"]  # report.clip is false; the environment has no picture; rendering failed here

@@ -173,6 +173,7 @@ def _of_texts(table: Table, result: Result, texts: Texts) -> None:
         table.add_row(f"gold score, {WRITING.get(name, name)}", told)
     won = texts.win_rate
     told = "not measured" if won is None else f"{won.mean:.2f} (95%: {won.ci95[0]:.2f} to {won.ci95[1]:.2f})"
+    told += f", by people on {won.prompts} prompts" if won is not None and texts.judged_by == "people" else ""
     table.add_row("win rate against the start", told)
     table.add_row(
         "KL", f"{texts.kl:.1f} nats a response, {texts.tokens:.0f} tokens (at the start {texts.start_tokens:.0f})"

@@ -86,19 +86,29 @@ def round_record(policy: Graded, start: Graded) -> dict[str, Any]:
 
 
 def texts(
-    task: TextTask, policy: Graded, start: Graded, last: Mapping[str, float | None], stopped: str
+    task: TextTask,
+    policy: Graded,
+    start: Graded,
+    last: Mapping[str, float | None],
+    stopped: str,
+    by_people: records.Share | None,
 ) -> records.Texts:
-    """The part of `result.json` that is about texts. `last` holds the signs of the last round."""
+    """The part of `result.json` that is about texts. `last` holds the signs of the last round.
+
+    `by_people` is the win rate of a ballot, which counts where there is no scorer.
+    """
+    by_gold = win_rate(policy, start)
     return records.Texts(
         prompts=len(task.judged),
         heldout=len(task.heldout),
-        win_rate=win_rate(policy, start),
+        win_rate=by_gold or by_people,
         kl=float(policy.written.kl.mean()),
         tokens=_tokens(policy),
         start_tokens=_tokens(start),
         proxy=float(last.get("gain") or 0.0),
         stopped=stopped,
         samples=tuple(_samples(policy, start)),
+        judged_by="people" if by_gold is None and by_people is not None else "gold",
     )
 
 

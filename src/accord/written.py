@@ -6,14 +6,15 @@ warm from the one before.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
-from accord import checkpoints, config, loop, measure, records, runtime, winning
+from accord import ballot, checkpoints, config, loop, measure, records, runtime, winning
 from accord.backbones import sentences, text
 from accord.backbones.text import LanguageModel
 from accord.feedback.evidence import pack
@@ -76,10 +77,12 @@ class Writing:
         if not isinstance(self.policy, BestOfN):
             self.memory = fitted(self.policy, self.task.prompts, beside=beside)
         self.answers: Evidence | None = None  # those that the last reward was fitted to
+        self.by_people: records.Share | None = None  # the win rate of a ballot
         self.readings = readings_of(settings.reward.text)
         self.annotator = self._annotator()
         self.plan = self._plan()
         self.checkpoints = checkpoints.Checkpoints(out / records.CHECKPOINTS, self.task, self.policy)
+        self.test = runtime.derive(settings.seed, "test")  # seeds the responses of the finished policy
         # The policy is the start model until `restore`.
         count = max(ROUND_RESPONSES, settings.report.episodes)
         self.start = winning.graded(self.task, self.write, count, runtime.derive(settings.seed, "start"))
@@ -263,13 +266,40 @@ class Writing:
         *before, now = (signs_of(told) for told in state.watched)
         return watch.why_stop(now, before, self._shaping().kl_budget)
 
+    @cached_property
+    def final(self) -> winning.Graded:
+        """Responses of the policy once it is finished."""
+        return winning.graded(self.task, self.write, self.settings.report.episodes, self.test)
+
+    def consult(self, state: loop.State, progress: Progress) -> None:
+        """Asks people whether the finished policy is better than the start model, where no scorer knows."""
+        if self.task.truth is not None or not self.settings.report.ballot:
+            return
+        found = ballot.ballot(
+            self.task,
+            self.final,
+            self.start,
+            self.settings.report.ballot,
+            round=state.round,
+            policy_version=self.policy.version,
+            seed=runtime.derive(self.settings.seed, "ballot"),
+        )
+        self.store.add(found.made)
+        self.store.ask(found.queries)
+        if found.queries:
+            progress.announce(f"{len(found.queries)} questions more: whose response is better, before or after?")
+        while self.store.waiting(round=state.round):
+            time.sleep(loop.POLL_SECONDS)
+            self.annotator.work()
+        self.by_people = ballot.won(found, self.store.answers(after=state.cursor))
+
     def finish(self, state: loop.State, progress: Progress, seconds: float) -> records.Result:
-        """The final figures: the policy by the gold scorer, beside the start model and the baselines."""
-        settings, test = self.settings, runtime.derive(self.settings.seed, "test")
+        """The final figures: the policy by the gold scorer or by people, beside the start model and the baselines."""
+        settings = self.settings
         progress.stage("judge", self.plan.rounds, self.plan.rounds)
-        final = winning.graded(self.task, self.write, settings.report.episodes, test)
+        final = self.final
         steps = self.task.steps()
-        beside = self._baselines(test)
+        beside = self._baselines()
         self.checkpoints.finish(self.out / records.REWARD, self.out / records.POLICY)
         last = state.reward
         panel = {one.name: one for one in text_panel(settings.reward, self.readings)}
@@ -281,9 +311,9 @@ class Writing:
         reached = winning.reached(final)
         found = measure.result(settings.text.id, settings.seed, state, steps, seconds, reached, beside, chosen)
         signs = state.watched[-1] if state.watched else {}
-        return replace(found, texts=winning.texts(self.task, final, self.start, signs, state.stopped))
+        return replace(found, texts=winning.texts(self.task, final, self.start, signs, state.stopped, self.by_people))
 
-    def _baselines(self, test: int) -> dict[str, records.Return]:
+    def _baselines(self) -> dict[str, records.Return]:
         """The start model; where wanted, the same algorithm on a constant reward and on the gold scorer too."""
         began = winning.reached(self.start)
         if began is None or self.task.truth is None:
@@ -301,7 +331,7 @@ class Writing:
                 policy.room.tokens, policy.actor.decoder.again = self.memory.memory, self.memory.again
             seed = runtime.derive(self.settings.seed, name)
             policy.improve(LearnedReward(reward, shaping=self._shaping()), self.settings.writes.steps, seed)
-            worth = winning.reached(winning.graded(task, write, self.settings.report.episodes, test))
+            worth = winning.reached(winning.graded(task, write, self.settings.report.episodes, self.test))
             if worth is not None:
                 found[name] = worth
         return found

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import numpy as np
 import pytest
 
 from accord import build, config, records
@@ -138,7 +139,7 @@ def test_contract_a_run_learns_from_whoever_answers_its_page(tmp_path: Path):
 
 @pytest.mark.slow
 def test_contract_people_compare_responses_where_no_scorer_knows_which_is_better(tmp_path: Path):
-    """They like long ones; nothing is measured by a gold score, and the page says so."""
+    """They like long ones; nothing is measured by a gold score, and the page says so. Last they judge the policy."""
     if not STORIES.is_file():
         pytest.skip("../shared/data is not here: no story was written.")
     store = f"sqlite:///{tmp_path / 'store.db'}"
@@ -147,10 +148,15 @@ def test_contract_people_compare_responses_where_no_scorer_knows_which_is_better
         "feedback": {"labels": 10, "rounds": 2, "annotator": "web", "store": store},
         "reward": {"kind": "linear", "members": 2, "text": "length", "select": "fixed"},
         "policy": {"algorithm": "rloo", "steps": 100, "prompts": 4, "tokens": 8},
-        "report": {"episodes": 8},
+        "report": {"episodes": 8, "ballot": 5},
     }
     result, told = answered(config.from_tree(tree), tmp_path / "run", store)
     assert result.labels == 10 and told.over and result.true_return is None and not result.baselines
-    assert result.texts is not None and result.texts.win_rate is None and result.texts.samples[0].policy_gold is None
+    texts = result.texts
+    assert texts is not None and texts.samples[0].policy_gold is None and texts.judged_by == "people"
+    shown = texts.samples[: texts.win_rate.prompts] if texts.win_rate is not None else ()
+    assert shown and len(shown) == min(5, texts.prompts)
+    longer = [1.0 + np.sign(len(one.policy) - len(one.start)) for one in shown]
+    assert texts.win_rate is not None and texts.win_rate.mean == pytest.approx(np.mean(longer) / 2.0)
     assert "There is no gold scorer" in (tmp_path / "run" / records.REPORT).read_text()
     assert records.read_result(tmp_path / "run").texts == result.texts

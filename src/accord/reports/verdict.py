@@ -216,10 +216,12 @@ def _of_texts(run: Run, lang: Language) -> list[Chip]:
     found, texts = [], mapping_at(run.result, "texts")
     won, ends = number_at(texts, "win_rate", "mean"), numbers_at(texts, "win_rate", "ci95")
     if won is not None and len(ends) == 2:
-        told = {"share": percent(won), "low": percent(min(ends)), "high": percent(max(ends))}
+        many = str(int(number_at(texts, "win_rate", "prompts") or 0))
+        told = {"share": percent(won), "low": percent(min(ends)), "high": percent(max(ends)), "n": many}
+        why = "won_people_why" if at(texts, "judged_by") == "people" else "won_why"
         mark: Mark = "good" if min(ends) > 0.5 else "bad" if max(ends) < 0.5 else "caution"
         key = {"good": "won_good", "bad": "won_bad"}.get(mark, "won_close")
-        found.append(Chip(mark, say(key, lang), say("won_why", lang, **told)))
+        found.append(Chip(mark, say(key, lang), say(why, lang, **told)))
     if stopped := str(at(texts, "stopped") or ""):
         found.append(Chip("note", say("stopped", lang), stopped[:1].upper() + stopped[1:]))
     return found
