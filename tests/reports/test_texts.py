@@ -80,6 +80,22 @@ def test_golden_verdicts_tell_of_wins_the_start_model_and_an_early_end(tmp_path:
     assert "Beats the start model" not in {chip.head for chip in none}
 
 
+def test_golden_where_people_judged_the_policy_they_are_named_and_nothing_else_is_claimed(tmp_path: Path):
+    asked = {"win_rate": {"mean": 0.8, "ci95": [0.55, 0.93], "prompts": 15}, "judged_by": "people"}
+    result = result_record(scorer=False)
+    result["texts"] |= asked
+    assert result_sentence(result, "en text", "comparisons") == (
+        "After 300 comparisons and 7,000 responses people prefer the policy's response to the start model's "
+        "on 80% of 15 prompts (95% interval 55% to 93%)."
+    )
+    assert "15 个提示" in result_sentence(result, "zh text", "comparisons")
+    manifest = manifest_record()
+    manifest["configuration"]["task"] = {"kind": "text", "id": "stories"}
+    run = Run.read(make_folder(tmp_path / "run", result, manifest, stage_records()))
+    (chip,) = [chip for chip in verdicts(run, "en text") if chip.head == "Beats the start model"]
+    assert chip.mark == "good" and chip.why.startswith("People preferred its response to 80% of 15 prompts")
+
+
 def test_golden_reward_and_gold_score_against_kl_are_in_deviations_of_the_start(tmp_path: Path):
     drawn = figures(run_of(tmp_path), "en text")["against_kl"]
     reward, score = drawn.data

@@ -158,5 +158,5 @@ def test_contract_people_compare_responses_where_no_scorer_knows_which_is_better
     assert shown and len(shown) == min(5, texts.prompts)
     longer = [1.0 + np.sign(len(one.policy) - len(one.start)) for one in shown]
     assert texts.win_rate is not None and texts.win_rate.mean == pytest.approx(np.mean(longer) / 2.0)
-    assert "There is no gold scorer" in (tmp_path / "run" / records.REPORT).read_text()
+    assert "people prefer the policy" in (tmp_path / "run" / records.REPORT).read_text()
     assert records.read_result(tmp_path / "run").texts == result.texts

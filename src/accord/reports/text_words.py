@@ -117,9 +117,13 @@ ALONE: Table = {
         "Its response has the higher gold score in {share} of pairs to one prompt, interval {low} to {high}.",
         "在同一提示的成对回复中，{share} 得分更高，区间 {low} 至 {high}。",
     ),
+    "preferred": (
+        "people prefer the policy's response to the start model's on {share} of {n} prompts",
+        "在 {n} 个提示中的 {share} 上，人们更喜欢策略的回复，而不是起始模型的",
+    ),
     "won_people_why": (
         "People preferred its response to {share} of {n} prompts, interval {low} to {high}; a tie counts half.",
-        "在 {n} 个提示中，人们对 {share} 更喜欢它的回复，区间 {low} 至 {high}；平局计一半。",
+        "在 {n} 个提示中的 {share} 上，人们更喜欢它的回复，区间 {low} 至 {high}；平局计一半。",
     ),
     "stopped": ("Ended early", "提前结束"),
     "against_kl": ("Reward and gold score against KL", "奖励与金标得分随 KL 的变化"),

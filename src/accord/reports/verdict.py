@@ -70,7 +70,7 @@ def result_sentence(result: Json, lang: Language = "en", unit: Literal["comparis
     returns = Returns.read(result)
     policy = returns.policy
     if policy is None:
-        return say("unmeasured", lang)
+        return _preferred(result, lang, unit) or say("unmeasured", lang)
     digits = _digits(policy)
     parts = [_spent(result, lang, unit)]
     if returns.best is None:
@@ -84,6 +84,18 @@ def result_sentence(result: Json, lang: Language = "en", unit: Literal["comparis
         parts.append(say("interval", lang, low=number(policy.low, digits), high=number(policy.high, digits)))
     parts.append(_beside_true(returns, lang))
     return "".join(parts)
+
+
+def _preferred(result: Json, lang: Language, unit: Literal["comparisons", "labels"]) -> str:
+    """The win rate by people in one sentence; "" where they were not asked."""
+    texts = mapping_at(result, "texts")
+    won, many = number_at(texts, "win_rate", "mean"), number_at(texts, "win_rate", "prompts")
+    ends = numbers_at(texts, "win_rate", "ci95")
+    if at(texts, "judged_by") != "people" or won is None or many is None or len(ends) != 2:
+        return ""
+    told = say("preferred", lang, share=percent(won), n=number(many, 0))
+    between = say("interval", lang, low=percent(min(ends)), high=percent(max(ends)))
+    return _spent(result, lang, unit) + told + between + say("stop", lang)
 
 
 def _digits(policy: Estimate) -> int:
