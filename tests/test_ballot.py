@@ -18,7 +18,7 @@ PROMPTS = 8
 def asked(seed: int = 0, most: int = 20, word: str = "new") -> ballot.Ballot:
     task = TextTask(TextConfig(prompts=tuple(f"p{k}" for k in range(PROMPTS)), heldout=0.0), 0)
     policy, start = (graded(None, shape=(PROMPTS, 2), word=each) for each in (word, "old"))
-    return ballot.ballot(task, policy, start, most, round=3, policy_version=2, seed=seed)
+    return ballot.ballot(task, policy, start, most, overlap=2, round=3, policy_version=2, seed=seed)
 
 
 def answers(found: ballot.Ballot, levels: list[int | None]) -> list[Answer]:
@@ -36,10 +36,10 @@ def test_golden_a_question_is_about_the_first_response_of_each_side_to_one_promp
     for k, (query, first) in enumerate(zip(found.queries, found.ours_first, strict=True)):
         sides = [segment_id(one.segment) for one in found.made if one.segment.prompt == f"p{k}"]  # start's, policy's
         assert list(query.segments) == (sides[::-1] if first else sides)
-        assert query.round == 3 and query.kind == "compare" and query.acquisition == ballot.RULE
+        assert query.round == 3 and query.kind == "compare" and query.acquisition == ballot.RULE and query.overlap == 2
     assert 0 < sum(found.ours_first) < PROMPTS  # whoever answers can't tell which is which
     assert {one.provenance.policy_version for one in found.made} == {0, 2}
-    assert len(asked(most=3).queries) == 3
+    assert len(asked(most=3).queries) == 3 and asked(1).queries == asked(1).queries  # a resumed run asks the same
 
 
 def test_golden_wins_by_hand_with_ties_and_what_nobody_could_tell():

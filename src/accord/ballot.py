@@ -36,9 +36,17 @@ class Ballot:
 
 
 def ballot(
-    task: TextTask, policy: Graded, start: Graded, most: int, *, round: int, policy_version: int, seed: int
+    task: TextTask,
+    policy: Graded,
+    start: Graded,
+    most: int,
+    *,
+    overlap: int,
+    round: int,
+    policy_version: int,
+    seed: int,
 ) -> Ballot:
-    """At most so many questions, one to a prompt. The same arguments give the same questions."""
+    """At most so many questions, one to a prompt, each for `overlap` people. The same arguments give the same ones."""
     rng, queries, first, same = np.random.default_rng(seed), list[Query](), list[bool](), 0
     asked = range(min(most, len(policy.written.replies) // policy.group))
     ours = [policy.written.replies[number * policy.group] for number in asked]
@@ -50,7 +58,7 @@ def ballot(
         first.append(bool(rng.random() < 0.5))
         sides = (segment_id(one), segment_id(other)) if first[-1] else (segment_id(other), segment_id(one))
         name = hashlib.sha256("\0".join([RULE, str(round), *sides]).encode()).hexdigest()
-        queries.append(Query(name, "compare", sides, LEVELS, RULE, round))
+        queries.append(Query(name, "compare", sides, LEVELS, RULE, round, overlap))
     made = [
         *collected(task, theirs, round=round, policy_version=0, seed=seed),
         *collected(task, ours, round=round, policy_version=policy_version, seed=seed),

@@ -280,6 +280,7 @@ class Writing:
             self.final,
             self.start,
             self.settings.report.ballot,
+            overlap=self.settings.feedback.queries.overlap,
             round=state.round,
             policy_version=self.policy.version,
             seed=runtime.derive(self.settings.seed, "ballot"),
