@@ -8,7 +8,9 @@ gradient is the one of a single process, and so are the losses. Writing response
 from __future__ import annotations
 
 import atexit
+import gc
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -19,6 +21,7 @@ from torch import Tensor
 
 from accord.backbones.decoder import Block, Decoder
 
+LINGER = 0.5  # seconds
 T = TypeVar("T")
 
 
@@ -57,9 +60,18 @@ def joined() -> Share:
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
-        # gloo's threads hold tensors, and one let go while the interpreter ends aborts (PyTorch's pull request 179291)
-        atexit.register(dist.destroy_process_group)
+        atexit.register(_leave)
     return Share(dist.get_rank(), dist.get_world_size())
+
+
+def _leave() -> None:
+    """Before the interpreter ends: a gloo thread that lets go of a tensor while it does aborts the process.
+
+    (PyTorch's pull request 179291.) Groups that divided models hold outlive the call; their threads are given a moment.
+    """
+    gc.collect()
+    dist.destroy_process_group()
+    time.sleep(LINGER)
 
 
 def shard(decoder: Decoder, share: Share) -> None:
