@@ -1,6 +1,6 @@
 """A reward chosen for texts that nobody has voted on: which of two arguments convinces more, whole debates held out.
 
-    python -m bench.ukp [--quick] [--fresh] [--data FOLDER]
+    python -m bench.ukp [--quick] [--fresh] [--data FOLDER]     (needs accord fetch minilm and accord fetch smollm2)
 
 62,581 votes on 784 arguments of twelve debates (`bench/ukp_votes.py`), four folds of three debates as the data's README
 splits them. In each fold `rewards.select` chooses among the readings of `rewards/words.py`, each beside a column for

@@ -48,9 +48,7 @@ def ballot(
 ) -> Ballot:
     """At most so many questions, one to a prompt, each for `overlap` people. The same arguments give the same ones."""
     rng, queries, first, same = np.random.default_rng(seed), list[Query](), list[bool](), 0
-    asked = range(min(most, len(policy.written.replies) // policy.group))
-    ours = [policy.written.replies[number * policy.group] for number in asked]
-    theirs = [start.written.replies[number * start.group] for number in asked]
+    ours, theirs = policy.first[:most], start.first[:most]
     for one, other in zip(ours, theirs, strict=True):
         if one == other:
             same += 1

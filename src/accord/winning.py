@@ -16,7 +16,7 @@ from accord import records
 from accord.functional.statistics import bootstrap_interval, mean
 from accord.policies.text.writing import Write, Written
 from accord.tasks.text import TextTask
-from accord.types import ReplyReward
+from accord.types import Reply, ReplyReward
 
 FEW = 5  # prompts below which responses are resampled in their place
 SAMPLES = 6  # prompts shown side by side
@@ -29,6 +29,11 @@ class Graded:
     written: Written
     group: int
     gold: Float[np.ndarray, "prompt sample"] | None
+
+    @property
+    def first(self) -> Sequence[Reply]:
+        """The first response to each prompt: not the best, and not chosen by anything."""
+        return self.written.replies[:: self.group]
 
 
 def graded(task: TextTask, write: Write, responses: int, seed: int) -> Graded:
@@ -117,10 +122,9 @@ def _tokens(found: Graded) -> float:
 
 
 def _samples(policy: Graded, start: Graded) -> Sequence[records.Sample]:
-    """The first response of each to the first prompts: not the best, and not chosen by anything."""
+    """The first response of each to the first prompts."""
     found = []
-    for prompt in range(min(SAMPLES, len(policy.written.replies) // policy.group)):
-        ours, theirs = policy.written.replies[prompt * policy.group], start.written.replies[prompt * start.group]
+    for prompt, (ours, theirs) in enumerate(zip(policy.first[:SAMPLES], start.first, strict=False)):
         gold = [None if each.gold is None else float(each.gold[prompt, 0]) for each in (start, policy)]
         found.append(records.Sample(ours.prompt, theirs.response, ours.response, *gold))
     return found

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from accord.backbones.decoder import Block, Decoder
 
-LINGER = 0.5  # seconds
+LINGER = 0.5  # seconds at the end of a process; to let go of a tensor takes a thread far less
 T = TypeVar("T")
 
 

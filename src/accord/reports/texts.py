@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from accord.reports.read import Json, Run, at, mapping_at, number_at, numbers_at
+from accord.reports.read import Json, Run, at, mapping_at, number_at
+from accord.reports.verdict import Wins
 from accord.reports.view import Stat, cut
-from accord.reports.words import number, percent
+from accord.reports.words import number
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,9 @@ def written(run: Run) -> bool:
 
 def stats(run: Run) -> tuple[Stat, ...]:
     """The win rate against the start model, and the KL from it."""
-    texts = mapping_at(run.result, "texts")
-    won, ends, kl = number_at(texts, "win_rate", "mean"), numbers_at(texts, "win_rate", "ci95"), number_at(texts, "kl")
-    between = f"{percent(min(ends))}–{percent(max(ends))}" if len(ends) == 2 else ""
+    wins, kl = Wins.read(run.result), number_at(mapping_at(run.result, "texts"), "kl")
     return (
-        Stat("stat_win", None if won is None else percent(won), between),
+        Stat("stat_win", wins and wins.told["share"], "{low}–{high}".format(**wins.told) if wins else ""),
         Stat("stat_kl", None if kl is None else number(kl, 1)),
     )
 

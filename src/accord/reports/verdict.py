@@ -65,6 +65,33 @@ class Returns:
         return (self.policy.mean - self.random.mean) / (self.true.mean - self.random.mean)
 
 
+@dataclass(frozen=True)
+class Wins:
+    """How often the policy's responses beat the start model's, over so many prompts, and whether people said so."""
+
+    share: float
+    low: float
+    high: float
+    prompts: int
+    by_people: bool
+
+    @staticmethod
+    def read(result: Json) -> Wins | None:
+        """From `result.json`; None where it was not measured."""
+        texts = mapping_at(result, "texts")
+        share, ends = number_at(texts, "win_rate", "mean"), numbers_at(texts, "win_rate", "ci95")
+        if share is None or len(ends) != 2:
+            return None
+        prompts = int(number_at(texts, "win_rate", "prompts") or 0)
+        return Wins(share, min(ends), max(ends), prompts, at(texts, "judged_by") == "people")
+
+    @property
+    def told(self) -> dict[str, str]:
+        """As sentences name them."""
+        shares = {"share": self.share, "low": self.low, "high": self.high}
+        return {**{name: percent(value) for name, value in shares.items()}, "n": str(self.prompts)}
+
+
 def result_sentence(result: Json, lang: Language = "en", unit: Literal["comparisons", "labels"] = "labels") -> str:
     """The result in one sentence: labels and steps spent, true return with interval, and how near the true reward."""
     returns = Returns.read(result)
@@ -88,14 +115,17 @@ def result_sentence(result: Json, lang: Language = "en", unit: Literal["comparis
 
 def _preferred(result: Json, lang: Language, unit: Literal["comparisons", "labels"]) -> str:
     """The win rate by people in one sentence; "" where they were not asked."""
-    texts = mapping_at(result, "texts")
-    won, many = number_at(texts, "win_rate", "mean"), number_at(texts, "win_rate", "prompts")
-    ends = numbers_at(texts, "win_rate", "ci95")
-    if at(texts, "judged_by") != "people" or won is None or many is None or len(ends) != 2:
+    wins = Wins.read(result)
+    if wins is None or not wins.by_people:
         return ""
-    told = say("preferred", lang, share=percent(won), n=number(many, 0))
-    between = say("interval", lang, low=percent(min(ends)), high=percent(max(ends)))
-    return _spent(result, lang, unit) + told + between + say("stop", lang)
+    return "".join(
+        [
+            _spent(result, lang, unit),
+            say("preferred", lang, **wins.told),
+            say("interval", lang, **wins.told),
+            say("stop", lang),
+        ]
+    )
 
 
 def _digits(policy: Estimate) -> int:
@@ -225,15 +255,12 @@ def _accuracy(run: Run, lang: Language) -> Chip:
 
 def _of_texts(run: Run, lang: Language) -> list[Chip]:
     """How often responses beat the start model's, and why a run ended early, where it is one of text."""
-    found, texts = [], mapping_at(run.result, "texts")
-    won, ends = number_at(texts, "win_rate", "mean"), numbers_at(texts, "win_rate", "ci95")
-    if won is not None and len(ends) == 2:
-        many = str(int(number_at(texts, "win_rate", "prompts") or 0))
-        told = {"share": percent(won), "low": percent(min(ends)), "high": percent(max(ends)), "n": many}
-        why = "won_people_why" if at(texts, "judged_by") == "people" else "won_why"
-        mark: Mark = "good" if min(ends) > 0.5 else "bad" if max(ends) < 0.5 else "caution"
+    found = []
+    if (wins := Wins.read(run.result)) is not None:
+        why = "won_people_why" if wins.by_people else "won_why"
+        mark: Mark = "good" if wins.low > 0.5 else "bad" if wins.high < 0.5 else "caution"
         key = {"good": "won_good", "bad": "won_bad"}.get(mark, "won_close")
-        found.append(Chip(mark, say(key, lang), say(why, lang, **told)))
-    if stopped := str(at(texts, "stopped") or ""):
+        found.append(Chip(mark, say(key, lang), say(why, lang, **wins.told)))
+    if stopped := str(at(run.result, "texts", "stopped") or ""):
         found.append(Chip("note", say("stopped", lang), stopped[:1].upper() + stopped[1:]))
     return found

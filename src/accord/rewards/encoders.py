@@ -222,7 +222,9 @@ def _minilm(part: Part, texts: Texts) -> Block:
 
 @lru_cache(maxsize=1)  # several readings of the same replies begin with it, and it takes most of their time
 def _embedded(responses: tuple[str, ...]) -> Block:
-    return reader()(responses).astype(np.float64)
+    rows = reader()(responses).astype(np.float64)
+    rows.flags.writeable = False  # whoever asks is given the same rows
+    return rows
 
 
 def _smollm2(part: Part, texts: Texts) -> Block:
